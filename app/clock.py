@@ -1,0 +1,32 @@
+"""How long each stage of one frame's way took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Clock:
+    """Collects milliseconds by stage, in the order of the stages."""
+
+    def __init__(self) -> None:
+        self.timings: dict[str, float] = {}
+        self._made = time.perf_counter()
+
+    def mark(self, name: str) -> None:
+        """Time from the clock's making until now: what was waited for a worker, say."""
+        self.timings[name] = (time.perf_counter() - self._made) * 1e3
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside; it counts even if that fails."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[name] = (time.perf_counter() - start) * 1e3
+
+    def header(self) -> str:
+        """The value of a `Server-Timing` header (W3C Server Timing, section 2)."""
+        return ", ".join(f"{name};dur={duration:.3f}" for name, duration in self.timings.items())

@@ -1,0 +1,124 @@
+"""One onnxruntime session: frames at the network's size in, probabilities out."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+Preference = Literal["auto", "cpu", "cuda"]
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+# onnxruntime's defaults double the arena on each growth, search the convolution algorithms exhaustively on
+# first use, and round to TF32, which the golden frame's tolerance does not allow for.
+CUDA_OPTIONS = {
+    "arena_extend_strategy": "kSameAsRequested",
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "use_tf32": "0",
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A graph's input or output: its name, onnxruntime's name of its type, and its shape.
+
+    A dimension is an int where fixed, and a str or None where not.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
+class Engine:
+    """A session over one graph. `run` may be called from several threads at once.
+
+    Args:
+        graph: the bytes of an ONNX model.
+        threads: that one run uses on the CPU.
+        preference: `cuda` and `auto` ask for CUDA where a device is; what came of it is in `provider`.
+
+    Raises:
+        Exception: of onnxruntime's own kinds, when the bytes are not a graph that it can run.
+    """
+
+    def __init__(self, graph: bytes, *, threads: int = 1, preference: Preference = "auto") -> None:
+        wanted = wanted_providers(preference)
+        self._session = onnxruntime.InferenceSession(graph, sess_options=session_options(threads), providers=wanted)
+        if len(wanted) > 1 and self.provider == CPU:
+            log.warning("There is a CUDA device, but the session runs on the CPU: install CUDA 13 and cuDNN 9.")
+
+    @property
+    def provider(self) -> str:
+        """Where the graph really runs: a session without its CUDA libraries falls back without raising."""
+        return str(self._session.get_providers()[0])
+
+    @property
+    def inputs(self) -> list[Port]:
+        """What the graph takes."""
+        return [_port(node) for node in self._session.get_inputs()]
+
+    @property
+    def outputs(self) -> list[Port]:
+        """What the graph gives."""
+        return [_port(node) for node in self._session.get_outputs()]
+
+    def run(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Frames uint8 [N, H, W, 3] RGB -> probability float32 [N, H, W]."""
+        (probability,) = self._session.run(["probability"], {"frames": frames})
+        return np.asarray(probability)
+
+
+def session_options(threads: int) -> Any:
+    """Options of a session whose neighbours need the cores too."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # A thread that spins takes its core from the next frame (measured: .74 of the throughput with two streams).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def wanted_providers(preference: Preference) -> list[str | tuple[str, dict[str, str]]]:
+    """The providers to ask for, best first."""
+    if preference == "cpu" or CUDA not in onnxruntime.get_available_providers() or not cuda_devices():
+        return [CPU]
+    _preload_cuda()
+    return [(CUDA, CUDA_OPTIONS), CPU]
+
+
+@cache
+def cuda_devices() -> int:
+    """How many CUDA devices the driver shows; 0 without a driver.
+
+    onnxruntime lists CUDA as available wherever it was built with it, so that the driver is asked instead.
+    """
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return count.value if found else 0
+
+
+@cache
+def _preload_cuda() -> None:
+    # The CUDA and cuDNN of pip's nvidia packages are not on the loader's path; older releases lack the call.
+    if hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()
+
+
+def _port(node: Any) -> Port:
+    return Port(node.name, node.type, tuple(node.shape))

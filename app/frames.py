@@ -1,0 +1,168 @@
+"""Bytes of an image -> `Frame`: header and limits first, pixels after.
+
+An ordinary JPEG takes the fast path (simplejpeg, decoded at about the size that is needed); everything else
+goes through Pillow. Both refuse a truncated file: a half-grey frame would give a mask that looks right.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from app.errors import CorruptFrame, FrameTooLarge, NotAnImage, UnsupportedFrame
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
+
+# JPEG (overlay) ends at 65535, WebP at 16383; no endoscope comes near.
+MAX_SIDE = 16384
+
+# Each scan of a progressive JPEG visits every pixel again, so a small file with many scans is a bomb.
+# libjpeg's own script has 10; 64 over 4096 x 4096 pixels, 100 KB in all, took 0.7 s.
+MAX_SCANS = 64
+START_OF_SCAN = b"\xff\xda"
+
+# `read_header` applies the service's own limit before anything is decoded, so that Pillow's, which warns
+# where ours refuses, is switched off.
+Image.MAX_IMAGE_PIXELS = None
+
+# EXIF 2.32, tag 274: the stored rows and columns -> upright, for pixels [height, width, 3].
+UPRIGHT = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: pixels.transpose(1, 0, 2)[:, ::-1],
+    7: lambda pixels: pixels.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda pixels: pixels.transpose(1, 0, 2)[::-1],
+}
+SIDEWAYS = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame, upright (EXIF orientation applied).
+
+    Attributes:
+        pixels: uint8 [h, w, 3], RGB, contiguous. May be smaller than the frame, at the same aspect ratio.
+        width, height: the frame's own size in pixels, upright. Masks are given at this size.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def decode(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | None = None) -> Frame:
+    """Decode one frame; of an animation or a multi-page file, the first.
+
+    Args:
+        data: a JPEG, PNG, TIFF, BMP or WebP file.
+        max_pixels: width x height above which a frame is refused by its header.
+        at_least: (height, width) that the caller needs. A JPEG may then be decoded smaller than it is, yet
+            not smaller than this. None for all pixels.
+
+    Raises:
+        NotAnImage, UnsupportedFrame, FrameTooLarge, CorruptFrame.
+    """
+    with corrupt_unless_decoded():
+        image = read_header(data, max_pixels)
+        if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
+            return _decode_jpeg(data, image, max_pixels, at_least)
+        return _decode_other(image)
+
+
+@contextmanager
+def corrupt_unless_decoded() -> Iterator[None]:
+    """Turn whatever a decoder raises into CorruptFrame, and let our own errors pass.
+
+    Broad on purpose: hostile bytes make Pillow raise OSError, SyntaxError, ValueError, struct.error,
+    zlib.error, IndexError, KeyError, OverflowError and more, and all of them mean the same here.
+    """
+    try:
+        yield
+    except (NotAnImage, UnsupportedFrame, FrameTooLarge, CorruptFrame):
+        raise
+    except Exception as error:
+        message = str(error) or type(error).__name__
+        raise CorruptFrame(f"The frame could not be decoded whole: {message}") from error
+
+
+def read_header(data: bytes, max_pixels: int) -> Image.Image:
+    """Open without decoding, and refuse by what the header says.
+
+    Raises:
+        NotAnImage: the bytes start like none of the formats.
+        CorruptFrame: they do, and the header is damaged.
+        FrameTooLarge: more than `max_pixels`, or a side longer than MAX_SIDE.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        if data.startswith(SIGNATURES) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
+            raise CorruptFrame("The frame's header is truncated or damaged: send the whole file.") from error
+        raise NotAnImage(NotAnImage.example) from error
+    check_size(*image.size, max_pixels)
+    return image
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raise FrameTooLarge for more pixels, or a longer side, than are decoded here."""
+    if width * height > max_pixels:
+        raise FrameTooLarge(
+            f"The frame is {width} x {height} pixels, and at most {max_pixels} are taken: send a smaller one."
+        )
+    if max(width, height) > MAX_SIDE:
+        raise FrameTooLarge(
+            f"The frame is {width} x {height} pixels, and no side may exceed {MAX_SIDE}: send a smaller one."
+        )
+
+
+def _decode_jpeg(data: bytes, image: Image.Image, max_pixels: int, at_least: tuple[int, int] | None) -> Frame:
+    # simplejpeg reads the header by itself: a file may show the two readers different sizes.
+    height, width, *_ = simplejpeg.decode_jpeg_header(data)
+    check_size(width, height, max_pixels)
+    if data.count(START_OF_SCAN) > MAX_SCANS:
+        raise CorruptFrame(f"The JPEG has more than {MAX_SCANS} scans: save it again as a baseline JPEG.")
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    sideways = orientation in SIDEWAYS
+    least_height, least_width = (at_least or (0, 0))[:: -1 if sideways else 1]
+    stored = simplejpeg.decode_jpeg(data, fastdct=True, min_height=least_height, min_width=least_width)
+    # An orientation outside 1 to 8 is reserved: as stored, like every viewer.
+    pixels = np.ascontiguousarray(UPRIGHT.get(orientation, UPRIGHT[1])(stored))
+    return Frame(pixels, *((height, width) if sideways else (width, height)))
+
+
+def _decode_other(image: Image.Image) -> Frame:
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    pixels = np.ascontiguousarray(_rgb(upright))
+    return Frame(pixels, upright.width, upright.height)
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Pixels uint8 [h, w, 3]: grey repeated, palette looked up, alpha over black, 16 bits cut to 8."""
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)  # [h, w]; the range of the type, never the frame's own
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("I", "F", "LAB", "HSV"):
+        raise UnsupportedFrame(
+            f"Frames with samples of type {image.mode!r} are not read: send grey or RGB of 8 or 16 bits."
+        )
+    if image.has_transparency_data:
+        return _over_black(image.convert("RGBA"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _over_black(image: Image.Image) -> NDArray[np.uint8]:
+    canvas = Image.new("RGB", image.size)
+    canvas.paste(image, mask=image.getchannel("A"))
+    return np.asarray(canvas)

@@ -1,0 +1,80 @@
+"""From a probability to a mask, and from a mask to its lesions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.frames import Frame
+
+Point = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What the network says about one frame, at the frame's own size.
+
+    Attributes:
+        frame: the decoded frame; its pixels may be smaller than the mask.
+        probability: float32 [height, width].
+        threshold: probability from which on a pixel is polyp.
+        mask: uint8 [height, width], 0 or 255.
+    """
+
+    frame: Frame
+    probability: NDArray[np.float32]
+    threshold: float
+    mask: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One connected area of a mask (pixels that touch at a side or a corner).
+
+    Attributes:
+        box: x, y, width, height in pixels.
+        polygon: outer boundary, (x, y) of pixel centres; holes are not in it, the RLE has them.
+        area: in pixels, holes not counted.
+        fraction: area over the frame's pixels.
+        probability: mean over its pixels.
+    """
+
+    box: tuple[int, int, int, int]
+    polygon: list[Point]
+    area: int
+    fraction: float
+    probability: float
+
+
+def mask_of(probability: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
+    """Probability float32 [H, W] -> uint8 [H, W], 255 where it is at least the threshold and 0 elsewhere."""
+    return (probability >= threshold).view(np.uint8) * np.uint8(255)
+
+
+def find(segmentation: Segmentation) -> list[Lesion]:
+    """All lesions, the largest first."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(segmentation.mask, connectivity=8)
+    lesions = [_lesion(segmentation, labels, stats[label], label) for label in range(1, count)]  # 0: background
+    return sorted(lesions, key=lambda lesion: -lesion.area)
+
+
+def _lesion(segmentation: Segmentation, labels: NDArray[np.int32], stats: NDArray[np.int32], label: int) -> Lesion:
+    x, y, width, height, area = map(int, stats)
+    window = np.s_[y : y + height, x : x + width]
+    inside = labels[window] == label  # [height, width], this lesion and no neighbour that shares the box
+    return Lesion(
+        box=(x, y, width, height),
+        polygon=_boundary(inside, (x, y)),
+        area=area,
+        fraction=area / segmentation.mask.size,
+        # Bilinear weights add up to 1 but for rounding, so that a sure lesion may come out a hair above 1.
+        probability=min(1.0, float(segmentation.probability[window][inside].mean(dtype=np.float64))),
+    )
+
+
+def _boundary(inside: NDArray[np.bool_], offset: Point) -> list[Point]:
+    contours, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=offset)
+    return [(int(x), int(y)) for x, y in contours[0].reshape(-1, 2)]

@@ -1,0 +1,49 @@
+"""What a measurement was made on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from pydantic import BaseModel, Field
+
+
+class Machine(BaseModel):
+    """Hardware and versions that a latency depends on."""
+
+    processor: str
+    cores: int = Field(description="that this process may use")
+    system: str
+    python: str
+    onnxruntime: str
+    numpy: str
+
+
+def describe() -> Machine:
+    """This machine."""
+    return Machine(
+        processor=_processor(),
+        cores=cores(),
+        system=platform.platform(terse=True),
+        python=platform.python_version(),
+        onnxruntime=onnxruntime.__version__,
+        numpy=np.__version__,
+    )
+
+
+def cores() -> int:
+    """CPU cores that this process may use; a container's or taskset's share, not the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    # platform.processor() is empty on most Linux systems.
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,171 @@
+"""A model folder that has proven itself: manifest, graph and golden frame agree.
+
+The proof, in order: the manifest parses and carries the folder's own name; the graph's bytes have the
+promised SHA-256; the graph takes and gives what the contract says; the golden frame comes out
+as it did where the model was made. Whatever fails is a ModelRefused with the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from app.engine import CUDA, Engine, Port, Preference
+from app.errors import ModelRefused
+from app.manifest import InputSpec, Manifest
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A synthetic frame uint8 [H, W, 3] RGB at the network's size and its probability float32 [H, W]."""
+
+    frame: NDArray[np.uint8]
+    probability: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A proven folder with a session that runs its graph."""
+
+    folder: Path
+    manifest: Manifest
+    golden: Golden
+    engine: Engine
+    graph_bytes: int
+
+    @property
+    def id(self) -> str:
+        """`name/version`."""
+        return f"{self.manifest.name}/{self.manifest.version}"
+
+    def new_engine(self, *, threads: int, preference: Preference) -> Engine:
+        """Another session over the same graph, read and checked again; for benchmarks."""
+        return Engine(read_graph(self.folder, self.manifest), threads=threads, preference=preference)
+
+
+def load(folder: Path, *, threads: int, preference: Preference) -> Model:
+    """Read `<name>/<version>/` and let it prove itself.
+
+    Raises:
+        ModelRefused: with what was promised and what was found.
+    """
+    manifest = read_manifest(folder)
+    graph = read_graph(folder, manifest)
+    golden = read_golden(folder, manifest.input)
+    engine = open_engine(graph, threads=threads, preference=preference)
+    check_ports(engine, manifest.input)
+    check_golden(engine, golden, manifest.golden_tolerance)
+    return Model(folder, manifest, golden, engine, len(graph))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """`manifest.json`, whose name and version are the folder's own."""
+    try:
+        manifest = Manifest.model_validate_json(_read(folder / "manifest.json"))
+    except ValidationError as error:
+        raise ModelRefused(f"manifest.json is not readable: {_first_line(error)}") from error
+    promised, found = f"{manifest.name}/{manifest.version}", f"{folder.parent.name}/{folder.name}"
+    if promised != found:
+        raise ModelRefused(f"manifest.json is that of {promised}, but the folder is {found}: rename one of them.")
+    return manifest
+
+
+def read_graph(folder: Path, manifest: Manifest) -> bytes:
+    """`model.onnx`, byte for byte what the manifest was written for."""
+    graph = _read(folder / "model.onnx")
+    found = hashlib.sha256(graph).hexdigest()
+    if found != manifest.sha256:
+        raise ModelRefused(
+            f"model.onnx has the SHA-256 {found}, but the manifest promises {manifest.sha256}: "
+            "copy or publish the folder again."
+        )
+    return graph
+
+
+def read_golden(folder: Path, spec: InputSpec) -> Golden:
+    """`golden.npz`, checked for its types and shapes."""
+    try:
+        with np.load(io.BytesIO(_read(folder / "golden.npz")), allow_pickle=False) as arrays:
+            golden = Golden(arrays["frame"], arrays["probability"])
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelRefused(f"golden.npz is not readable: {error}") from error
+    size = (spec.height, spec.width)
+    _expect("golden.npz frame", golden.frame, np.dtype(np.uint8), (*size, 3))
+    _expect("golden.npz probability", golden.probability, np.dtype(np.float32), size)
+    return golden
+
+
+def open_engine(graph: bytes, *, threads: int, preference: Preference) -> Engine:
+    """A session over the graph, on the device that was insisted on."""
+    try:
+        engine = Engine(graph, threads=threads, preference=preference)
+    except Exception as error:  # onnxruntime's exceptions share no other base
+        raise ModelRefused(f"onnxruntime cannot run model.onnx: {error}") from error
+    if preference == "cuda" and engine.provider != CUDA:
+        raise ModelRefused(
+            f"provider=cuda was asked for, but the session runs on {engine.provider}: install CUDA 13 and "
+            "cuDNN 9 (pip install onnxruntime-gpu[cuda,cudnn]), or set POLYPRUNE_PROVIDER=auto."
+        )
+    return engine
+
+
+def check_ports(engine: Engine, spec: InputSpec) -> None:
+    """The graph's one input and one output are as docs/design.md has them, with a batch size left open."""
+    frames = Port("frames", "tensor(uint8)", ("N", spec.height, spec.width, 3))
+    probability = Port("probability", "tensor(float)", ("N", spec.height, spec.width))
+    if not _matches(engine.inputs, frames):
+        raise ModelRefused(f"the graph takes {engine.inputs}, and the contract says {frames}: export it again.")
+    if not _matches(engine.outputs, probability):
+        raise ModelRefused(f"the graph gives {engine.outputs}, and the contract says {probability}: export it again.")
+
+
+def check_golden(engine: Engine, golden: Golden, tolerance: float) -> None:
+    """The golden frame gives its probability, alone and as a batch of two."""
+    for count in (1, 2):
+        try:
+            found = engine.run(np.stack([golden.frame] * count))  # [count, H, W]
+        except Exception as error:  # as in open_engine
+            raise ModelRefused(f"the graph fails on a batch of {count}: {error}") from error
+        _expect("the graph's output", found, np.dtype(np.float32), (count, *golden.probability.shape))
+        difference = float(np.abs(found - golden.probability).max())
+        if not difference <= tolerance:  # written so that NaN fails
+            raise ModelRefused(
+                f"the golden frame's probability is off by up to {difference:.3g}, and {tolerance:.3g} is "
+                f"allowed, on {engine.provider}: export the model again, or use another provider."
+            )
+
+
+def _matches(ports: list[Port], promised: Port) -> bool:
+    if [(port.name, port.type) for port in ports] != [(promised.name, promised.type)]:
+        return False
+    batch, *sizes = ports[0].shape or (0,)
+    # A size may be left open in the graph, the golden frame then shows it. The batch has to be.
+    same = [
+        size == wanted or not isinstance(size, int) for size, wanted in zip(sizes, promised.shape[1:], strict=False)
+    ]
+    return not isinstance(batch, int) and len(sizes) == len(promised.shape) - 1 and all(same)
+
+
+def _expect(what: str, array: NDArray[np.generic], dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise ModelRefused(f"{what} is {array.dtype} {list(array.shape)}, expected {dtype} {list(shape)}.")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelRefused(f"{path.name} is not readable: {error.strerror}") from error
+
+
+def _first_line(error: ValidationError) -> str:
+    problems = [f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors()]
+    return "; ".join(problems)

@@ -1,0 +1,141 @@
+"""Reads request bodies: one limit for all of them, and nothing of a frame on disk.
+
+Routes do not declare body parameters, since FastAPI would read the body without this limit and spool files
+over 1 MiB to disk.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from app.errors import BadBody, BodyTooLarge, UnsupportedMediaType
+
+FILE = "file"
+MULTIPART = "multipart/form-data"
+BINARY = "application/octet-stream"
+MAX_FIELDS = 100
+
+
+@dataclass(frozen=True)
+class Form:
+    """A multipart body: text fields by name, and the file where there is one."""
+
+    fields: dict[str, list[str]]
+    file: bytes | None
+
+
+class InMemoryParser(MultiPartParser):
+    """Keeps files in memory, whatever their size, since `stream` has the limit; refuses a body cut short."""
+
+    spool_max_size = sys.maxsize
+
+    def __init__(self, headers: Headers, chunks: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(headers, self._whole(chunks), max_fields=MAX_FIELDS)
+        self._ended = False
+
+    def on_end(self) -> None:
+        """Note the last boundary."""
+        self._ended = True
+
+    async def _whole(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async for chunk in chunks:
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("It ends before its last boundary.")
+
+
+def media_type(request: Request) -> str:
+    """The content type without its parameters, in lower case; empty where none was sent."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+async def read_frame(request: Request, limit: int) -> bytes:
+    """The frame's file: the multipart field `file`, or the whole body.
+
+    Raises:
+        UnsupportedMediaType, BadBody, BodyTooLarge.
+    """
+    kind = media_type(request)
+    if kind == MULTIPART:
+        data = _only_file(await read_form(request, limit))
+    elif kind in ("", BINARY) or kind.startswith("image/"):
+        data = await read_bytes(request, limit)
+    else:
+        raise UnsupportedMediaType(f"Expected {MULTIPART}, image/* or {BINARY}, got {kind!r}: set Content-Type.")
+    if not data:
+        raise BadBody("The frame has no bytes: send an image file.")
+    return data
+
+
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """The whole body. Raises BodyTooLarge."""
+    async with aclosing(stream(request, limit)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+async def read_form(request: Request, limit: int) -> Form:
+    """A multipart body with at most one file, which is called `file`.
+
+    Raises:
+        BadBody: malformed, or other files.
+        BodyTooLarge: as `stream`.
+    """
+    async with aclosing(stream(request, limit)) as chunks:
+        try:
+            form = await InMemoryParser(request.headers, chunks).parse()
+        except MultiPartException as error:
+            raise BadBody(f"The multipart body is malformed: {error.message}") from error
+    try:
+        return _unpack(form)
+    finally:
+        await form.close()
+
+
+async def stream(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    """The body's chunks.
+
+    Raises:
+        BodyTooLarge: the declared length exceeds the limit (nothing is read then), or the chunks do.
+    """
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise _too_large(limit)
+    total = 0
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            total += len(chunk)
+            if total > limit:
+                raise _too_large(limit)
+            yield chunk
+
+
+def _unpack(form: FormData) -> Form:
+    files = [(name, part) for name, part in form.multi_items() if isinstance(part, UploadFile)]
+    if [name for name, _ in files] not in ([], [FILE]):
+        raise BadBody(f"Expected one file, in the field {FILE!r}; got files in {[name for name, _ in files]}.")
+    fields: dict[str, list[str]] = {}
+    for name, part in form.multi_items():
+        if isinstance(part, str):
+            fields.setdefault(name, []).append(part)
+    return Form(fields, files[0][1].file.read() if files else None)
+
+
+def _only_file(form: Form) -> bytes:
+    if form.fields:
+        raise BadBody(
+            f"Expected one field, {FILE!r} with a file; got text in {sorted(form.fields)}. "
+            "Parameters belong in the query, and a file needs a filename."
+        )
+    if form.file is None:
+        raise BadBody(BadBody.example)
+    return form.file
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is longer than the limit of {limit} bytes: send a compressed or smaller frame.")

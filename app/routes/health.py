@@ -1,0 +1,61 @@
+"""Is the process alive, can it serve, and how does it fare: `/healthz`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
+
+from app.errors import NoModelReady
+from app.routes.problems import documented
+from app.routes.services import Serviced
+
+router = APIRouter(tags=["operation"])
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class RefusedFolder(BaseModel):
+    """A model folder that failed its proof."""
+
+    id: str
+    reason: str
+
+
+class Readiness(BaseModel):
+    """Requests that name no model are served."""
+
+    status: Literal["ready"] = "ready"
+    default: Annotated[str, Field(description="name/version that serves where none is named")]
+    ready: list[str]
+    refused: list[RefusedFolder]
+
+
+@router.get("/healthz")
+async def health() -> Health:
+    """Answer while the process lives."""
+    return Health()
+
+
+@router.get("/readyz", responses=documented(NoModelReady))
+async def readiness(services: Serviced) -> Readiness:
+    """Answer 200 once the default model has proven itself; both answers name what was refused, and why."""
+    registry = services.registry
+    refused = [RefusedFolder(id=refusal.id, reason=refusal.reason) for refusal in registry.refused]
+    try:
+        default = registry.resolve().id
+    except NoModelReady as error:
+        raise NoModelReady(str(error), refused=[folder.model_dump() for folder in refused]) from error
+    return Readiness(default=default, ready=[model.id for model in registry.ready], refused=refused)
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(services: Serviced) -> Response:
+    """Give counters and histograms in Prometheus's text format."""
+    return Response(services.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,131 @@
+"""`POST /v1/segment`: a frame in, its polyp mask out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app import errors, render
+from app.clock import Clock
+from app.lesions import Segmentation
+from app.model import Model
+from app.routes.body import BINARY, FILE, MULTIPART, read_frame
+from app.routes.problems import documented
+from app.routes.services import Serviced, Services
+from app.segment import segment
+
+Output = Literal["mask", "overlay", "json"]
+router = APIRouter(tags=["segmentation"])
+
+
+class SegmentQuery(BaseModel):
+    """Parameters of a segmentation; any other is refused, since it is likely misspelt."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: Annotated[str | None, Field(description="`name` or `name/version`; see /v1/models")] = None
+    threshold: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="probability from which on a pixel is polyp; the model's own where unset"),
+    ] = None
+    output: Annotated[
+        Output, Field(description="mask: PNG of 0 and 255; overlay: JPEG; json: lesions, RLE and timings")
+    ] = "mask"
+
+
+BINARY_SCHEMA = {"type": "string", "format": "binary"}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A JPEG, PNG, TIFF, BMP or WebP file; of several pages or frames, the first.",
+        "content": {
+            MULTIPART: {"schema": {"type": "object", "required": [FILE], "properties": {FILE: BINARY_SCHEMA}}},
+            "image/*": {"schema": BINARY_SCHEMA},
+            BINARY: {"schema": BINARY_SCHEMA},
+        },
+    }
+}
+HEADERS = {
+    "X-Polyprune-Model": {"description": "name/version that answered", "schema": {"type": "string"}},
+    "X-Polyprune-Provider": {"description": "where the network ran", "schema": {"type": "string"}},
+    "Server-Timing": {"description": "milliseconds by stage", "schema": {"type": "string"}},
+}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The mask at the frame's own size and upright, the overlay, or the report.",
+        "headers": HEADERS,
+        "content": {
+            "image/png": {"schema": BINARY_SCHEMA},
+            "image/jpeg": {"schema": BINARY_SCHEMA},
+            "application/json": {"schema": {"$ref": "#/components/schemas/Report"}},
+        },
+    },
+    **documented(
+        errors.UnknownModel,
+        errors.BodyTooLarge,
+        errors.FrameTooLarge,
+        errors.UnsupportedMediaType,
+        errors.NotAnImage,
+        errors.UnsupportedFrame,
+        errors.BadParameter,
+        errors.BadBody,
+        errors.CorruptFrame,
+        errors.NoModelReady,
+    ),
+}
+
+
+@router.post("/v1/segment", response_class=Response, responses=ANSWERS, openapi_extra=BODY)
+async def segment_frame(request: Request, query: Annotated[SegmentQuery, Query()], services: Serviced) -> Response:
+    """Segment one frame.
+
+    A frame with an EXIF orientation is turned upright first, and the mask is that of the upright frame.
+    """
+    model = services.registry.resolve(query.model)
+    data = await read_frame(request, services.settings.max_body_bytes)
+    clock = Clock()
+    return await services.in_worker(lambda: _answer(data, model, query, clock, services))
+
+
+def _answer(data: bytes, model: Model, query: SegmentQuery, clock: Clock, services: Services) -> Response:
+    clock.mark("queue")
+    segmentation = segment(
+        data,
+        model,
+        clock,
+        threshold=query.threshold,
+        whole=query.output == "overlay",
+        max_pixels=services.settings.max_pixels,
+    )
+    media_type, renderer = RENDERERS[query.output]
+    with clock.stage("render"):
+        content = renderer(segmentation, model, clock)
+    services.metrics.frame_done(model.id, query.output, clock)
+    headers = {
+        "X-Polyprune-Model": model.id,
+        "X-Polyprune-Provider": model.engine.provider,
+        "Server-Timing": clock.header(),
+    }
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def _mask(segmentation: Segmentation, _model: Model, _clock: Clock) -> bytes:
+    return render.mask_png(segmentation)
+
+
+def _overlay(segmentation: Segmentation, _model: Model, _clock: Clock) -> bytes:
+    return render.overlay_jpeg(segmentation)
+
+
+def _report(segmentation: Segmentation, model: Model, clock: Clock) -> bytes:
+    return render.report(segmentation, model, clock).model_dump_json().encode()
+
+
+RENDERERS: dict[Output, tuple[str, Callable[[Segmentation, Model, Clock], bytes]]] = {
+    "mask": ("image/png", _mask),
+    "overlay": ("image/jpeg", _overlay),
+    "json": ("application/json", _report),
+}

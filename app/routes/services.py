@@ -1,0 +1,40 @@
+"""What `main` wires up once, and how a route gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar, cast
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Request
+
+from app.benchmark import Benchmarks
+from app.metrics import Metrics
+from app.registry import Registry
+from app.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Services:
+    """One app's parts."""
+
+    settings: Settings
+    registry: Registry
+    benchmarks: Benchmarks
+    metrics: Metrics
+    workers: CapacityLimiter
+
+    async def in_worker(self, work: Callable[[], T]) -> T:
+        """Run CPU work in a thread, as many at once as there are workers, while the event loop stays free."""
+        return await to_thread.run_sync(work, limiter=self.workers)
+
+
+async def services_of(request: Request) -> Services:
+    """The app's services."""
+    return cast(Services, request.app.state.services)
+
+
+Serviced = Annotated[Services, Depends(services_of)]

@@ -1,0 +1,5 @@
+"""`python -m pruning`."""
+
+from pruning.cli import main
+
+main()

@@ -1,0 +1,28 @@
+"""Augmentation of a batch: geometry on frame and mask alike, colour on the frame alone."""
+
+from __future__ import annotations
+
+import kornia.augmentation as K
+import torch
+from torch import Tensor
+
+from pruning.data import Frames
+
+
+def augmentation() -> K.AugmentationSequential:
+    """Flips, rotation by any angle (an endoscope has no upright), zoom, shear, colour, blur and noise."""
+    return K.AugmentationSequential(
+        K.RandomHorizontalFlip(p=0.5),
+        K.RandomVerticalFlip(p=0.5),
+        K.RandomAffine(degrees=180, translate=(0.1, 0.1), scale=(0.7, 1.5), shear=(-10, 10), p=0.8),
+        K.ColorJiggle(brightness=0.25, contrast=0.25, saturation=0.25, hue=0.03, p=0.7),
+        K.RandomGaussianBlur(kernel_size=(5, 5), sigma=(0.3, 1.5), p=0.15),
+        K.RandomGaussianNoise(std=0.03, p=0.15),
+        data_keys=["input", "mask"],
+    )
+
+
+def augment(frames: Frames, transform: K.AugmentationSequential) -> tuple[Tensor, Tensor]:
+    """Return frames as float32 [N, 3, S, S] of byte values 0 to 255, and masks as float32 [N, 1, S, S]."""
+    images, masks = transform(frames.images.float() / 255, frames.masks.float())
+    return images.clamp(0, 1) * 255, (masks > 0.5).to(torch.float32)

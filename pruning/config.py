@@ -1,0 +1,126 @@
+"""A recipe: every setting of a run, read from TOML and checked before anything starts.
+
+Each setting stands on one line with its default and its reason. Paths in a recipe are relative to the
+folder the command runs in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pruning.errors import RecipeError
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+CRITERIA = Literal["taylor-abs", "taylor-sq", "taylor-signed", "l1", "bn-gamma", "random"]
+
+
+class Section(BaseModel):
+    """A misspelt setting is an error, never a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Network(Section):
+    """What is trained."""
+
+    factory: str = Field(description="unet, unet-lite0 or package.module:factory")
+    arguments: dict[str, Any] = Field(default={}, description="passed to the factory")
+    size: Annotated[int, Field(ge=32, multiple_of=32)] = Field(256, description="height and width of the input")
+    mean: float = Field(127.0, description="subtracted from each byte value")
+    std: float = Field(128.0, gt=0, description="then divided by this")
+
+
+class Data(Section):
+    """Which frames: `root` holds images/ and masks/; a split is a text file with one stem a line."""
+
+    root: Path
+    train: Path = Field(description="split to learn from; validation is carved from it")
+    test: Path = Field(description="split to report on; nothing is chosen by it")
+    negatives: Path | None = Field(None, description="folder of frames without polyps, for false positives")
+    validation_share: Share = Field(0.1, description="part of train that chooses the epoch")
+
+
+class Train(Section):
+    """One training or fine-tuning: AdamW, one-cycle learning rate, moving average of the weights."""
+
+    epochs: Annotated[int, Field(ge=0)]
+    learning_rate: float = Field(1e-3, gt=0, description="peak of the one-cycle schedule")
+    batch: Positive = Field(16, description="frames a step")
+    weight_decay: float = Field(1e-2, ge=0)
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="decay a step; the average is what is kept")
+    teacher: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="weight of the dense probability as target")
+    precision: Literal["fp32", "bf16"] = Field("bf16", description="of the convolutions' arithmetic while training")
+
+
+class Prune(Section):
+    """What is removed, in which steps."""
+
+    criterion: CRITERIA = "taylor-abs"
+    gradient: Literal["loss", "random"] = Field("loss", description="what is propagated; random needs no labels")
+    normalise_gradient: bool = Field(True, description="each frame's gradient at the logits is scaled to L2 norm 1")
+    frames: Positive = Field(256, description="training frames that a score is averaged over")
+    steps: tuple[Share, ...] = Field(description="share of the dense MACs left after each step, falling")
+    grid: Positive = Field(16, description="widths become multiples of this, rounded up")
+    floor: Positive = Field(16, description="no width falls below this")
+    ranking: Literal["per-cost", "plain"] = Field("per-cost", description="importance per MAC saved, or importance")
+    protect: tuple[str, ...] = Field((), description="layers, by name or prefix, that keep every channel")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Prune:
+        if not self.steps or list(self.steps) != sorted(set(self.steps), reverse=True):
+            raise ValueError(f"steps must fall from step to step, such as [0.75, 0.5]; got {list(self.steps)}")
+        if self.gradient == "random" and not self.criterion.startswith("taylor"):
+            raise ValueError(f"criterion {self.criterion!r} uses no gradient: leave out gradient = 'random'")
+        if self.gradient == "random" and not self.normalise_gradient:
+            raise ValueError("a random gradient has norm 1 by definition: leave out normalise_gradient = false")
+        return self
+
+
+class Publish(Section):
+    """Names of the model folders, and what their cards say."""
+
+    dense: str = Field(description="folder under models/ for the dense network")
+    pruned: str = Field(description="folder under models/ for the pruned network")
+    terms: str = Field(description="under which terms the weights may be used; they inherit the data's")
+
+
+class Recipe(Section):
+    """A whole run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    seed: int = 0
+    threshold: Share = Field(0.5, description="probability from which a pixel is polyp")
+    network: Network
+    data: Data
+    train: Train
+    prune: Prune
+    finetune: Train
+    publish: Publish
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        RecipeError: the file is missing, is no TOML, or a setting is unknown, missing or impossible.
+    """
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise RecipeError(f"{path}: {faults}") from error
+
+
+def recipe_sha256(path: Path) -> str:
+    """SHA-256 of the recipe's bytes, as the manifest names it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

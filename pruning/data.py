@@ -1,0 +1,151 @@
+"""Frames and masks from disk.
+
+    <root>/images/<stem>.<ext>    RGB after decoding
+    <root>/masks/<stem>.<ext>     grey; a value of 128 or more is polyp
+    a split file                  one stem a line
+
+Every pair is decoded before training starts, and all that are bad are named in one error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from pruning.errors import DatasetError
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One frame on disk and its mask; both have the same size."""
+
+    stem: str
+    image: Path
+    mask: Path
+
+    def read(self) -> tuple[Bytes, Bytes]:
+        """Frame uint8 [H, W, 3] RGB and mask uint8 [H, W] of 0 and 1, at native resolution.
+
+        Raises:
+            DatasetError: one of them cannot be decoded, or their sizes differ.
+        """
+        frame, mask = _decode(self.image, "RGB"), _decode(self.mask, "L")
+        if frame.shape[:2] != mask.shape:
+            raise DatasetError(
+                f"{self.stem}: the frame is {frame.shape[1]}×{frame.shape[0]} but its mask is "
+                f"{mask.shape[1]}×{mask.shape[0]}; both must have the same size"
+            )
+        return frame, (mask >= 128).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Pairs in memory at the network's size.
+
+    images: uint8 [N, 3, S, S] RGB; masks: uint8 [N, 1, S, S] of 0 and 1; stems: N names.
+    """
+
+    images: torch.Tensor
+    masks: torch.Tensor
+    stems: list[str]
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def subset(self, index: torch.Tensor) -> Frames:
+        """The frames at `index`, int64 [M]."""
+        return Frames(self.images[index], self.masks[index], [self.stems[i] for i in index.tolist()])
+
+    def batches(self, size: int) -> Iterator[Frames]:
+        """All frames in order, `size` at a time; the last batch may be smaller."""
+        for index in torch.arange(len(self)).split(size):
+            yield self.subset(index)
+
+
+def read_pairs(root: Path, split: Path | None = None) -> list[Pair]:
+    """List the pairs under `root`, those of the split file if one is given, in its order.
+
+    Raises:
+        DatasetError: a folder or split is missing or empty, or a frame or mask of it is missing.
+    """
+    images, masks = _by_stem(root / "images"), _by_stem(root / "masks")
+    stems = _read_split(split) if split else sorted(images)
+    faults = [f"{stem}: no file in {root / 'images'}" for stem in stems if stem not in images]
+    faults += [f"{stem}: no file in {root / 'masks'}" for stem in stems if stem not in masks]
+    _refuse(faults)
+    if not stems:
+        raise DatasetError(f"{split or root / 'images'} names no frame")
+    return [Pair(stem, images[stem], masks[stem]) for stem in stems]
+
+
+def load_frames(pairs: list[Pair], size: int) -> Frames:
+    """Decode every pair and resize it to `size` × `size` (aspect ratio not kept, as the app fits frames).
+
+    Raises:
+        DatasetError: names every pair that cannot be decoded or whose sizes differ.
+    """
+    images = torch.empty(len(pairs), 3, size, size, dtype=torch.uint8)
+    masks = torch.empty(len(pairs), 1, size, size, dtype=torch.uint8)
+    faults = []
+    for index, pair in enumerate(pairs):
+        try:
+            frame, mask = pair.read()
+        except DatasetError as error:
+            faults.append(str(error))
+            continue
+        images[index] = torch.from_numpy(fit(frame, size)).permute(2, 0, 1)
+        masks[index, 0] = torch.from_numpy(cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST))
+    _refuse(faults)
+    return Frames(images, masks, [pair.stem for pair in pairs])
+
+
+def fit(frame: Bytes, size: int) -> Bytes:
+    """Resize uint8 [H, W, 3] to [size, size, 3] by area, which is antialiased when it shrinks."""
+    return np.asarray(cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def carve(frames: Frames, share: float, seed: int) -> tuple[Frames, Frames]:
+    """Split frames at random into (training, validation); validation gets `share`, at least one frame."""
+    order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(seed))
+    count = max(1, round(share * len(frames)))
+    if count >= len(frames):
+        raise DatasetError(f"{len(frames)} frames are too few to carve a validation part from")
+    return frames.subset(order[count:].sort().values), frames.subset(order[:count].sort().values)
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder; a data set is a folder with images/ and masks/")
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def _read_split(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DatasetError(f"cannot read the split {path}: {error.strerror}") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _decode(path: Path, mode: str) -> Bytes:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert(mode))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path.stem}: cannot decode {path}: {error}") from error
+
+
+def _refuse(faults: list[str]) -> None:
+    if faults:
+        shown = "\n  ".join(faults[:20])
+        more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
+        raise DatasetError(f"{len(faults)} bad pairs:\n  {shown}{more}")

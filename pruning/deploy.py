@@ -1,0 +1,26 @@
+"""The network as it is deployed: bytes in, probability out. Normalisation and sigmoid are part of the graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def normalise(images: Tensor, mean: float, std: float) -> Tensor:
+    """Byte values 0 to 255 to what the network was trained on: (x - mean) / std, float32."""
+    return (images.float() - mean) / std
+
+
+class Deployed(nn.Module):
+    """Maps `frames`, uint8 [N, H, W, 3] RGB, to `probability`, float32 [N, H, W]."""
+
+    def __init__(self, network: nn.Module, mean: float, std: float) -> None:
+        super().__init__()
+        self.network = network
+        self.mean = mean
+        self.std = std
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Probability of polyp for every pixel."""
+        logits = self.network(normalise(frames.permute(0, 3, 1, 2), self.mean, self.std))
+        return torch.sigmoid(logits).squeeze(1)

@@ -1,0 +1,61 @@
+"""Gates: factors on the channels of a layer's output.
+
+A gate of ones changes nothing, yet its gradient is exactly Σ_hw x·δx of the channel, for each frame: the first-order
+Taylor term, from one forward and one backward pass. A gate of zeros has the effect of removing the channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from pruning.groups import Group
+
+
+@contextmanager
+def gated(network: nn.Module, gates: dict[str, Tensor]) -> Iterator[None]:
+    """Multiply the outputs of the named layers while the context lasts.
+
+    Args:
+        gates: for each layer float32 [N, C] or [1, C]; C is the layer's number of output channels.
+    """
+    hooks = [
+        network.get_submodule(layer).register_forward_hook(
+            lambda _module, _inputs, output, gate=gate: output * gate[:, :, None, None]
+        )
+        for layer, gate in gates.items()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def ones(network: nn.Module, groups: list[Group], frames: int) -> dict[str, Tensor]:
+    """A gate of ones [frames, C] that asks for its gradient, for every gated layer of the groups."""
+    layers = {slot.layer: network.get_submodule(slot.layer) for group in groups for slot in group.gates}
+    device = next(network.parameters()).device
+    return {
+        layer: torch.ones(frames, _outputs(module), device=device, requires_grad=True)
+        for layer, module in layers.items()
+    }
+
+
+def removing(network: nn.Module, groups: list[Group], removed: dict[str, list[int]]) -> dict[str, Tensor]:
+    """Gates [1, C] that are 0 where channels of a group are removed and 1 elsewhere."""
+    gates = {layer: gate.detach() for layer, gate in ones(network, groups, 1).items()}
+    for group in groups:
+        gone = set(removed.get(group.name, []))
+        for slot in group.gates:
+            channels = [c for c, root in zip(slot.channels, slot.roots, strict=True) if root in gone]
+            gates[slot.layer][:, channels] = 0
+    return gates
+
+
+def _outputs(module: nn.Module) -> int:
+    outputs = module.num_features if isinstance(module, nn.BatchNorm2d) else module.out_channels
+    return int(outputs)  # type: ignore[arg-type]

@@ -1,0 +1,47 @@
+"""Channels that live and die together.
+
+A group is found from one convolution: the layers that its output channels pass through (batch norm,
+depthwise convolutions, residual partners) and the layers that read them. Removing channel c of a group
+removes one output channel from every writer and the matching input channels from every reader.
+
+    conv a (8 filters) ─> batch norm a ─> ReLU ─┐
+    conv b (8 filters) ─> batch norm b ─────────┴─ + ─> conv c        one group of 8:
+                                                                      writers a, b; readers c; gates bn a, bn b
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a group's channels lie in one layer: channel `roots[k]` of the group is `channels[k]` there."""
+
+    layer: str
+    channels: tuple[int, ...]
+    roots: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that are removed together; named after the convolution it was found from.
+
+    Attributes:
+        name: that convolution.
+        width: number of channels.
+        writers: convolutions whose output channels these are.
+        readers: convolutions whose input channels these are.
+        gates: the outputs where a factor of 0 has the effect of removal: batch norms, and convolutions
+            that no batch norm follows.
+    """
+
+    name: str
+    width: int
+    writers: tuple[Slot, ...]
+    readers: tuple[Slot, ...]
+    gates: tuple[Slot, ...]

@@ -1,0 +1,137 @@
+"""Write model folders: the contract that the service reads (see models/manifest.schema.json)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jsonschema
+import numpy as np
+
+from pruning.config import recipe_sha256
+from pruning.errors import ExportError
+from pruning.golden import synthetic_frame
+from pruning.runs import Run, read_json, require, write_json
+from pruning.sessions import open_session, run
+
+# Room for another processor's arithmetic (AVX2, CUDA with TF32), far below what a wrong graph would give.
+GOLDEN_TOLERANCE = 0.01
+
+
+def publish(source: Run, models: Path) -> list[Path]:
+    """Write `models/<name>/<version>/` for dense and pruned, under the next version number that both lack.
+
+    Raises:
+        RunError: the run is not evaluated.
+        ExportError: a manifest breaks the schema; nothing is left behind then.
+    """
+    metrics = read_json(require(source.metrics, "evaluate"))
+    names = {"dense": source.recipe.publish.dense, "pruned": source.recipe.publish.pruned}
+    version = next_version(models, list(names.values()))
+    folders = []
+    for variant, name in names.items():
+        manifest = make_manifest(source, metrics, variant, name, version)
+        validate(manifest, models)
+        folders.append(write_folder(source, metrics, manifest, models / name / version))
+    return folders
+
+
+def next_version(models: Path, names: list[str]) -> str:
+    """One more than the highest version that any of the names has."""
+    taken = [int(path.name) for name in names for path in models.glob(f"{name}/*") if path.name.isdigit()]
+    return str(max(taken, default=0) + 1)
+
+
+def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str, version: str) -> dict[str, Any]:
+    """What the folder promises, as plain values."""
+    recipe, measured = source.recipe, metrics[variant]
+    data_set = recipe.data.root.name
+    quality = {
+        "dataset": data_set,
+        "split": recipe.data.test.stem,
+        "frames": len(measured["frames"]),
+        "dice": measured["dice"],
+        "iou": measured["iou"],
+    }
+    found = measured.get("false_positives")
+    negatives = [{"dataset": recipe.data.negatives.name, **found}] if recipe.data.negatives and found else []
+    return {
+        "schema_version": 1,
+        "name": name,
+        "version": version,
+        "variant": variant,
+        "pruned_from": f"{recipe.publish.dense}/{version}" if variant == "pruned" else None,
+        "precision": "fp32",
+        "sha256": hashlib.sha256(source.graph(variant).read_bytes()).hexdigest(),
+        "input": {"height": recipe.network.size, "width": recipe.network.size, "fit": "stretch"},
+        "threshold": recipe.threshold,
+        "golden_tolerance": GOLDEN_TOLERANCE,
+        "parameters": measured["parameters"],
+        "macs": measured["macs"],
+        "widths": measured["widths"],
+        "quality": [quality],
+        "false_positives": negatives,
+        "training": {
+            "dataset": data_set,
+            "split": recipe.data.train.stem,
+            "network": recipe.network.factory,
+            "seed": recipe.seed,
+            "recipe_sha256": recipe_sha256(source.config),
+            "recipe": recipe.name,
+        },
+        "terms": recipe.publish.terms,
+        "created": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def validate(manifest: dict[str, Any], models: Path) -> None:
+    """Check a manifest against `manifest.schema.json` in the models folder.
+
+    Raises:
+        ExportError: the schema is missing, or names the first field that breaks it.
+    """
+    path = models / "manifest.schema.json"
+    if not path.is_file():
+        raise ExportError(f"{path} is missing: publish into the project's models/ folder, or copy the schema there")
+    try:
+        jsonschema.validate(manifest, json.loads(path.read_text(encoding="utf-8")))
+    except jsonschema.ValidationError as error:
+        raise ExportError(f"manifest of {manifest['name']}: {error.json_path}: {error.message}") from error
+
+
+def write_folder(source: Run, metrics: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Path:
+    """Write graph, manifest, golden pair and card beside the target, then rename: never half a folder."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    shutil.copyfile(source.graph(manifest["variant"]), partial / "model.onnx")
+    write_json(partial / "manifest.json", manifest)
+    frame = synthetic_frame(manifest["input"]["height"])
+    probability = run(open_session(partial / "model.onnx"), frame[None])[0]
+    np.savez_compressed(partial / "golden.npz", frame=frame, probability=probability)
+    (partial / "MODEL_CARD.md").write_text(render_card(source, metrics, manifest), encoding="utf-8")
+    return partial.rename(folder)
+
+
+def render_card(source: Run, metrics: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """The model card, as Markdown."""
+    text = (
+        templates()
+        .get_template("model_card.md.j2")
+        .render(manifest=manifest, metrics=metrics, recipe=source.recipe, pruned_name=source.recipe.publish.pruned)
+    )
+    return text.strip() + "\n"
+
+
+def templates() -> jinja2.Environment:
+    """The package's templates; HTML is escaped, and a name that is not given is an error."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("pruning"),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+    )

@@ -1,0 +1,84 @@
+"""report.html of a run: one file, no network needed to open it."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pruning import plots
+from pruning.data import Bytes, Pair, read_pairs
+from pruning.evaluate import predict
+from pruning.metrics import Mask
+from pruning.publish import templates
+from pruning.runs import Run, read_json, require
+from pruning.sessions import open_session
+
+COLOURS = {"truth": (255, 255, 255), "dense": (255, 170, 0), "pruned": (0, 220, 255)}  # RGB
+HEIGHT = 300  # pixels of a shown frame
+
+
+def write(run: Run) -> Path:
+    """Write report.html from what the stations left: history, plans, metrics and graphs."""
+    metrics = read_json(require(run.metrics, "evaluate"))
+    plans = [read_json(step.plan) for step in run.steps()]
+    text = (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            name=run.recipe.name,
+            recipe=run.config.read_text(encoding="utf-8"),
+            metrics=metrics,
+            plans=plans,
+            curves=plots.learning_curves(run.read_history()),
+            widths=plots.widths(plans[0]["widths_before"], plans[-1]["widths"]),
+            steps=plots.steps(run.read_history(), plans, plans[0]["macs_before"]),
+            frames=example_frames(run, metrics),
+            colours={name: f"rgb{colour}" for name, colour in COLOURS.items()},
+        )
+    )
+    run.report.write_text(text, encoding="utf-8")
+    return run.report
+
+
+def example_frames(run: Run, metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """Best, median and worst test frames of the pruned network, two each, with truth and both masks drawn."""
+    by_dice = sorted(metrics["pruned"]["frames"], key=metrics["pruned"]["frames"].__getitem__)
+    middle = len(by_dice) // 2
+    chosen = {"worst": by_dice[:2], "median": by_dice[middle : middle + 2], "best": by_dice[-2:]}
+    data = run.recipe.data
+    pairs = {pair.stem: pair for pair in read_pairs(run.root / data.root, run.root / data.test)}
+    return [
+        {
+            "kind": kind,
+            "stem": stem,
+            "dense": metrics["dense"]["frames"][stem],
+            "pruned": metrics["pruned"]["frames"][stem],
+            "jpeg": _draw(run, pairs[stem]),
+        }
+        for kind, stems in chosen.items()
+        for stem in stems
+    ]
+
+
+def _draw(run: Run, pair: Pair) -> str:
+    frame, truth = pair.read()
+    outlines = {"truth": truth.astype(bool)}
+    for variant in ("dense", "pruned"):
+        outlines[variant] = predict(open_session(run.graph(variant)), frame) >= run.recipe.threshold
+    scale = HEIGHT / frame.shape[0]
+    shown = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    for name, mask in outlines.items():
+        _outline(shown, mask, COLOURS[name])
+    _, jpeg = cv2.imencode(".jpg", shown[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return base64.b64encode(np.asarray(jpeg).tobytes()).decode("ascii")
+
+
+def _outline(shown: Bytes, mask: Mask, colour: tuple[int, int, int]) -> None:
+    size = (shown.shape[1], shown.shape[0])
+    small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(shown, contours, -1, colour, 2)

@@ -1,0 +1,158 @@
+"""A run folder: each station reads a file of it and writes the next, so that each can be run alone.
+
+    runs/<name>/
+        config.toml           the recipe, as it was when the run began
+        dense.pt              train
+        steps/1/scores.npz    score
+        steps/1/plan.json     prune: what is removed, and the widths before and after
+        steps/1/pruned.pt     prune
+        steps/1/tuned.pt      finetune
+        steps/2/...           and so on, one folder for each of prune.steps
+        history.csv           every epoch of train and finetune
+        export/dense.onnx     export
+        export/pruned.onnx    export
+        metrics.json          evaluate
+        report.html           report
+
+Which step comes next is read from the files that are there: nothing else holds state.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pruning.config import Recipe, read_recipe
+from pruning.errors import RunError
+from pruning.training import Epoch
+
+
+class Run:
+    """Paths of one run, and its recipe.
+
+    Args:
+        folder: the run folder.
+        root: what the recipe's relative paths are relative to.
+    """
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.folder = folder
+        self.root = root
+        self.config = folder / "config.toml"
+        self.dense = folder / "dense.pt"
+        self.history = folder / "history.csv"
+        self.metrics = folder / "metrics.json"
+        self.report = folder / "report.html"
+        self.state = folder / "training.state"
+
+    @classmethod
+    def begin(cls, recipe: Path, folder: Path, root: Path) -> Run:
+        """Make a run folder with a copy of the recipe, or take up the one that is there.
+
+        Raises:
+            RunError: the folder holds a run of another recipe.
+            RecipeError: the recipe cannot be used.
+        """
+        read_recipe(recipe)
+        run = cls(folder, root)
+        if run.config.is_file() and run.config.read_bytes() != recipe.read_bytes():
+            raise RunError(f"{folder} holds a run of another recipe than {recipe}: name another folder, or remove it")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not run.config.is_file():
+            shutil.copyfile(recipe, run.config)
+        return run
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The run's own recipe.
+
+        Raises:
+            RecipeError: there is none, or it cannot be used.
+        """
+        return read_recipe(self.config)
+
+    def step(self, number: int) -> Step:
+        """Step `number`, counted from 1."""
+        return Step(self.folder / "steps" / str(number), number)
+
+    def steps(self) -> list[Step]:
+        """All steps of the recipe."""
+        return [self.step(number) for number in range(1, len(self.recipe.prune.steps) + 1)]
+
+    def before(self, step: Step) -> Path:
+        """The network that a step starts from: the dense one, or what the step before left."""
+        return self.dense if step.number == 1 else self.step(step.number - 1).tuned
+
+    def current(self) -> Step | None:
+        """The first step that is not finished; None when all are."""
+        return next((step for step in self.steps() if not step.tuned.is_file()), None)
+
+    @property
+    def pruned(self) -> Path:
+        """The network after the last step."""
+        return self.steps()[-1].tuned
+
+    def graph(self, variant: str) -> Path:
+        """The exported graph of variant `dense` or `pruned`."""
+        return self.folder / "export" / f"{variant}.onnx"
+
+    def network(self, variant: str) -> Path:
+        """The checkpoint of variant `dense` or `pruned`."""
+        return self.dense if variant == "dense" else self.pruned
+
+    def append_history(self, phase: str, epoch: Epoch) -> None:
+        """Add one epoch of `train` or `finetune-<step>` to history.csv."""
+        row = {"phase": phase, **asdict(epoch)}
+        new = not self.history.is_file()
+        with self.history.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def read_history(self) -> list[dict[str, str]]:
+        """Rows of history.csv; none before training."""
+        if not self.history.is_file():
+            return []
+        with self.history.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+class Step:
+    """Files of one pruning step."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder = folder
+        self.number = number
+        self.scores = folder / "scores.npz"
+        self.plan = folder / "plan.json"
+        self.pruned = folder / "pruned.pt"
+        self.tuned = folder / "tuned.pt"
+        self.state = folder / "training.state"
+
+
+def require(path: Path, station: str) -> Path:
+    """The path, if the file is there.
+
+    Raises:
+        RunError: it is not; names the station that writes it.
+    """
+    if not path.is_file():
+        raise RunError(f"{path} is missing: run `python -m pruning {station}` first")
+    return path
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON, making the folder if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,187 @@
+"""The stations of a run: each reads a file of the run folder and writes the next.
+
+train > (score > prune > finetune) for each step > export > evaluate > publish > report
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pruning import checkpoint, export, latency
+from pruning.config import Train
+from pruning.cost import CostModel, conv_widths, count_macs, count_parameters
+from pruning.criteria import score as score_channels
+from pruning.data import Frames, carve, load_frames, read_pairs
+from pruning.errors import RunError
+from pruning.evaluate import FrameScores, false_positives, score_frames
+from pruning.grouping import find_groups
+from pruning.metrics import bootstrap
+from pruning.progress import TrainingProgress, console
+from pruning.removal import remove
+from pruning.runs import Run, Step, read_json, require, write_json
+from pruning.selection import Selection
+from pruning.sessions import open_session
+from pruning.training import Trainer
+
+VARIANTS = ("dense", "pruned")
+
+
+def load_training_part(run: Run) -> tuple[Frames, Frames]:
+    """(training, validation) frames of the recipe's train split, at the network's size."""
+    data = run.recipe.data
+    pairs = read_pairs(run.root / data.root, run.root / data.train)
+    frames = load_frames(pairs, run.recipe.network.size)
+    return carve(frames, data.validation_share, run.recipe.seed)
+
+
+def train(run: Run) -> None:
+    """Train the dense network: writes dense.pt and adds to history.csv."""
+    if run.dense.is_file():
+        console.print(f"{run.dense} is there already")
+        return
+    torch.manual_seed(run.recipe.seed)  # of the layers that start at random
+    start = checkpoint.create(run.recipe.network)
+    done = fit_network(run, "train", start, run.recipe.train, run.state)
+    checkpoint.save(run.dense, done)
+
+
+def score(run: Run) -> None:
+    """Score the channels of the present network: writes scores.npz of the first unfinished step."""
+    step = _unfinished(run)
+    recipe = run.recipe
+    present = checkpoint.load(require(run.before(step), "train"))
+    groups = find_groups(present.network, recipe.network.size, recipe.prune.protect)
+    sample = scoring_sample(run)
+    scores = score_channels(present.network, recipe.network, groups, sample, recipe.prune, recipe.seed)
+    step.folder.mkdir(parents=True, exist_ok=True)
+    arrays = {name: values.numpy() for name, values in scores.items()}
+    np.savez(step.scores, allow_pickle=False, **arrays)
+    console.print(f"step {step.number}: scored {len(scores)} groups on {len(sample)} frames")
+
+
+def scoring_sample(run: Run) -> Frames:
+    """The training frames that scores are averaged over, drawn by the seed."""
+    frames, _ = load_training_part(run)
+    order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(run.recipe.seed))
+    return frames.subset(order[: run.recipe.prune.frames])
+
+
+def prune(run: Run) -> None:
+    """Select under the step's budget and remove: writes plan.json and pruned.pt."""
+    step = _unfinished(run)
+    recipe = run.recipe.prune
+    present = checkpoint.load(require(run.before(step), "train"))
+    size = present.spec.size
+    groups = find_groups(present.network, size, recipe.protect)
+    cost = CostModel(present.network, groups, size)
+    with np.load(require(step.scores, "score")) as stored:
+        scores = {name: torch.from_numpy(stored[name]) for name in stored}
+    selection = Selection(cost, scores, recipe.grid, recipe.floor, recipe.ranking == "per-cost")
+    share = recipe.steps[step.number - 1]
+    budget = int(share * dense_macs(run))
+    removed = selection.select(budget)
+    before, macs_before = conv_widths(present.network), count_macs(present.network, size)
+    history = remove(present.network, size, removed)
+    macs = count_macs(present.network, size)
+    plan = {
+        "step": step.number,
+        "share": share,
+        "budget_macs": budget,
+        "macs_before": macs_before,
+        "macs": macs,
+        "parameters": count_parameters(present.network),
+        "widths_before": before,
+        "widths": conv_widths(present.network),
+        "removed": removed,
+    }
+    write_json(step.plan, plan)
+    present.history = [*present.history, *history]
+    checkpoint.save(step.pruned, present)
+    console.print(
+        f"step {step.number}: {macs_before / 1e6:,.0f} -> {macs / 1e6:,.0f} M MACs (budget {budget / 1e6:,.0f})"
+    )
+
+
+def finetune(run: Run) -> None:
+    """Fine-tune the network that was just pruned: writes tuned.pt and adds to history.csv."""
+    step = _unfinished(run)
+    start = checkpoint.load(require(step.pruned, "prune"))
+    done = fit_network(run, f"finetune-{step.number}", start, run.recipe.finetune, step.state)
+    checkpoint.save(step.tuned, done)
+
+
+def fit_network(
+    run: Run, phase: str, start: checkpoint.Checkpoint, recipe: Train, state: Path
+) -> checkpoint.Checkpoint:
+    """Train or fine-tune with progress and history; the dense network teaches where the recipe says so."""
+    training, validation = load_training_part(run)
+    teacher = checkpoint.load(require(run.dense, "train")).network if recipe.teacher else None
+    with TrainingProgress(phase, recipe.epochs) as progress:
+
+        def report(epoch: Any) -> None:
+            progress.report(epoch)
+            run.append_history(phase, epoch)
+
+        trainer = Trainer(start, recipe, run.recipe.threshold, run.recipe.seed, state)
+        done = trainer.run(training, validation, report, progress.tick, teacher)
+    state.unlink(missing_ok=True)
+    return done
+
+
+def export_graphs(run: Run) -> None:
+    """Export dense and pruned, each compared with its network: writes export/*.onnx."""
+    for variant in VARIANTS:
+        network = checkpoint.load(require(run.network(variant), "train" if variant == "dense" else "finetune"))
+        difference = export.export(network, run.graph(variant))
+        console.print(f"{run.graph(variant)}: differs from its network by {difference:.1e} in probability")
+
+
+def evaluate(run: Run) -> None:
+    """Measure both graphs on the test split and the negatives, and their latency: writes metrics.json."""
+    data, threshold = run.recipe.data, run.recipe.threshold
+    pairs = read_pairs(run.root / data.root, run.root / data.test)
+    negatives = read_pairs(run.root / data.negatives) if data.negatives else []
+    metrics: dict[str, Any] = {}
+    frames: dict[str, FrameScores] = {}
+    for variant in VARIANTS:
+        session = open_session(require(run.graph(variant), "export"))
+        network = checkpoint.load(run.network(variant)).network
+        frames[variant] = score_frames(session, pairs, threshold)
+        metrics[variant] = {
+            "parameters": count_parameters(network),
+            "macs": count_macs(network, run.recipe.network.size),
+            "widths": conv_widths(network),
+            "bytes": run.graph(variant).stat().st_size,
+            **{name: interval.rounded() for name, interval in frames[variant].summary().items()},
+            "frames": dict(zip(frames[variant].stems, frames[variant].dice.round(4).tolist(), strict=True)),
+        }
+        if negatives:
+            metrics[variant]["false_positives"] = vars(false_positives(session, negatives, threshold))
+        console.print(f"{variant}: Dice {frames[variant].summary()['dice']}")
+    metrics["difference"] = signed_interval(frames["pruned"].dice - frames["dense"].dice)
+    metrics["latency"] = latency.compare(run.graph("dense"), run.graph("pruned")).as_dict()
+    write_json(run.metrics, metrics)
+
+
+def signed_interval(differences: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+    """Paired difference of Dice, pruned minus dense: mean and 95% bootstrap interval."""
+    return bootstrap(differences).rounded()
+
+
+def dense_macs(run: Run) -> int:
+    """MACs of the unpruned network."""
+    first = run.step(1).plan
+    if first.is_file():
+        return int(read_json(first)["macs_before"])
+    return count_macs(checkpoint.load(run.dense).network, run.recipe.network.size)
+
+
+def _unfinished(run: Run) -> Step:
+    step = run.current()
+    if step is None:
+        raise RunError(f"every step of {run.folder} is finished: go on with `python -m pruning export`")
+    return step

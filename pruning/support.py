@@ -1,0 +1,57 @@
+"""Which networks can be pruned rightly: the others are refused by the name of the layer."""
+
+from __future__ import annotations
+
+import torch
+import torch_pruning
+from torch import nn
+
+from pruning.errors import UnprunableError
+
+NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+REASONS: list[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str]] = [
+    (nn.PReLU, "PReLU's slopes are not followed by the dependency graph: use ReLU"),
+    (nn.GroupNorm, "group norm changes its meaning when a group loses channels: use batch norm"),
+    (nn.LayerNorm, "layer norm changes its meaning when channels are removed: use batch norm"),
+    (nn.Linear, "a linear layer in a segmentation network is not supported: use a 1×1 convolution"),
+    (nn.RNNBase, "recurrent layers are not supported"),
+    (nn.MultiheadAttention, "attention heads are not supported"),
+]
+
+
+def check_layers(network: nn.Module) -> None:
+    """Refuse layers by their type.
+
+    Raises:
+        UnprunableError: names the first such layer and the remedy.
+    """
+    for name, module in network.named_modules():
+        for types, reason in REASONS:
+            if isinstance(module, types):
+                raise UnprunableError(f"{name} ({type(module).__name__}): {reason}")
+        if isinstance(module, NORMS) and module.affine:
+            raise UnprunableError(f"{name}: affine instance norm cannot be pruned: use batch norm")
+        if isinstance(module, nn.Conv2d) and module.groups not in (1, module.out_channels):
+            raise UnprunableError(f"{name}: {module.groups} groups; only plain and depthwise convolutions are pruned")
+
+
+def check_traced(network: nn.Module, graph: torch_pruning.DependencyGraph, size: int) -> None:
+    """Refuse a network in which a layer runs that the gradient does not reach, such as a detached shortcut.
+
+    Its channels would be removed on one side only.
+
+    Raises:
+        UnprunableError: names the first such layer.
+    """
+    ran: list[tuple[str, nn.Module]] = []
+    layers = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    hooks = [m.register_forward_hook(lambda m, _i, _o, name=name: ran.append((name, m))) for name, m in layers]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, size, size))
+    for hook in hooks:
+        hook.remove()
+    for name, module in ran:
+        if module not in graph.module2node:
+            raise UnprunableError(
+                f"{name}: it runs, but no gradient reaches it (a detached path?); it cannot be pruned"
+            )

@@ -1,0 +1,194 @@
+"""`/benchmark` on a real server: progress, result, agreement, one at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from app import machine
+from app.benchmark import Benchmarks, Job
+from app.comparison import Sample, Spec, agree
+from app.errors import BenchmarkRunning
+from app.model import load
+from app.settings import Settings
+from tests.app.test_problems import check
+from tests.conftest import Serve, running
+from tests.synthetic import SIZE, encode, red_graph, write_model
+
+URL = "/benchmark"
+ENDLESS = 10**9
+
+
+def finish(client: httpx.Client, started: httpx.Response) -> dict[str, Any]:
+    """Poll until it is over; progress never goes back."""
+    assert started.status_code == 202, started.text
+    assert started.headers["location"] == f"/benchmark/{started.json()['id']}"
+    progress = 0.0
+    while True:
+        status = client.get(started.headers["location"]).json()
+        assert progress <= status["progress"] <= 1
+        progress = status["progress"]
+        if status["state"] != "running":
+            return status
+        assert status["result"] is None
+        time.sleep(0.01)
+
+
+def split_frame() -> np.ndarray:
+    """Half of it sure for both models, a quarter only for the dense one (135 x 0.9 = 121.5, below 127.5)."""
+    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+    pixels[:, :32, 0] = 200
+    pixels[:, 32:48, 0] = 135
+    return pixels
+
+
+def test_defaults_compare_every_model_that_serves(client: httpx.Client) -> None:
+    status = finish(client, client.post(URL))
+    assert (status["state"], status["progress"], status["error"]) == ("done", 1.0, None)
+    result = status["result"]
+    dense, pruned = result["models"]
+    assert (dense["id"], dense["variant"], dense["macs"], dense["parameters"]) == ("red-dense/1", "dense", 4096, 1000)
+    assert (pruned["id"], pruned["variant"], pruned["macs"]) == ("red-pruned/1", "pruned", 1024)
+    assert dense["file_bytes"] == len(red_graph())
+    assert dense["provider"] == "CPUExecutionProvider"
+    for model in (dense, pruned):
+        latency = model["latency_ms"]
+        assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
+        assert latency["mean"]["low"] <= latency["mean"]["mean"] <= latency["mean"]["high"]
+        assert latency["frames_per_second"] == pytest.approx(1000 / latency["mean"]["mean"])
+    (comparison,) = result["comparisons"]
+    assert (comparison["dense"], comparison["pruned"]) == ("red-dense/1", "red-pruned/1")
+    assert comparison["speedup"]["low"] <= comparison["speedup"]["mean"] <= comparison["speedup"]["high"]
+    assert comparison["macs_ratio"] == 4
+    assert (result["iterations"], result["batch"], result["threads"]) == (50, 1, 1)
+    assert result["frame"] == f"{SIZE} x {SIZE}, golden frame of red-dense/1"
+    assert "bootstrap" in result["method"]
+    assert result["machine"]["cores"] == machine.cores()
+
+
+def test_agreement_on_a_frame_that_was_sent(client: httpx.Client) -> None:
+    """Dense marks 3/4, pruned 1/2: Dice = 2 x 2048 / (3072 + 2048) = 0.8."""
+    data = {"iterations": "3", "warmup": "0", "batch": "2", "models": "red-dense, red-pruned/1"}
+    files = {"file": ("frame.png", encode(split_frame()))}
+    result = finish(client, client.post(URL, data=data, files=files))["result"]
+    assert result["comparisons"][0]["agreement"] == {"dice": 0.8, "dense_pixels": 3072, "pruned_pixels": 2048}
+    assert (result["iterations"], result["batch"], result["frame"]) == (3, 2, f"{SIZE} x {SIZE}, sent")
+
+
+def test_one_model_alone_has_nothing_to_compare(client: httpx.Client) -> None:
+    body = {"models": ["red-pruned"], "iterations": 2, "threads": 1}
+    result = finish(client, client.post(URL, json=body))["result"]
+    assert ([model["id"] for model in result["models"]], result["comparisons"]) == (["red-pruned/1"], [])
+
+
+def test_empty_masks_agree() -> None:
+    empty = np.zeros((4, 4), np.uint8)
+    assert agree(empty, empty).dice == 1
+    assert agree(empty, empty + np.uint8(255)).dice == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"iterations": 1},
+        {"iterations": 100_000},
+        {"iterations": "many"},
+        {"warmup": -1},
+        {"warmup": 100_000},
+        {"batch": 0},
+        {"batch": 1000},
+        {"threads": 0},
+        {"threads": 10_000},
+        {"models": []},
+        {"models": "red-dense"},
+        {"models": ["red-dense", "red-dense/1"]},
+        {"iteration": 5},
+        ["red-dense"],
+        7,
+    ],
+)
+def test_bad_parameters(client: httpx.Client, body: object) -> None:
+    check(client.post(URL, json=body), 422, "bad-parameter")
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000])
+def test_bad_json(client: httpx.Client, body: bytes) -> None:
+    check(client.post(URL, content=body, headers={"content-type": "application/json"}), 422, "bad-body")
+
+
+def test_bad_requests(client: httpx.Client) -> None:
+    check(client.post(URL, content=b"x", headers={"content-type": "text/plain"}), 415, "unsupported-media-type")
+    check(client.post(URL, json={"models": ["absent"]}), 404, "unknown-model")
+    check(client.post(URL, files={"file": ("f", b"no image")}), 415, "not-an-image")
+    check(client.post(URL, files={"file": ("f", encode(split_frame())[:-40])}), 422, "corrupt-frame")
+    check(client.post(URL, files={"file": ("f", b"")}), 422, "bad-body")
+    check(client.get(f"{URL}/absent"), 404, "unknown-benchmark")
+
+
+@pytest.fixture
+def patient(models_dir: Path) -> Iterator[httpx.Client]:
+    """A service whose benchmarks may take for ever."""
+    settings = Settings(models_dir=models_dir, benchmark_max_iterations=ENDLESS, benchmark_max_seconds=1e6)
+    with running(settings) as client:
+        yield client
+
+
+def test_one_at_a_time_and_stopped_at_shutdown(patient: httpx.Client) -> None:
+    """The fixture's shutdown has to end the endless benchmark, or this test never returns."""
+    first = patient.post(URL, json={"iterations": ENDLESS}).json()["id"]
+    problem = check(patient.post(URL), 409, "benchmark-running")
+    assert problem["id"] == first
+    status = patient.get(f"{URL}/{first}").json()
+    assert status["state"] == "running"
+    assert status["progress"] < 1
+    assert patient.post("/v1/segment", files={"file": encode(split_frame())}).status_code == 200
+
+
+def test_time_limit_ends_early_with_what_is_done(serve: Serve) -> None:
+    client = serve(benchmark_max_iterations=ENDLESS, benchmark_max_seconds=0.2)
+    status = finish(client, client.post(URL, json={"iterations": ENDLESS}))
+    assert status["state"] == "done"
+    assert 2 <= status["result"]["iterations"] < ENDLESS
+
+
+def test_time_limit_within_the_warm_up_fails(serve: Serve) -> None:
+    client = serve(benchmark_max_iterations=ENDLESS, benchmark_max_seconds=0.05)
+    status = finish(client, client.post(URL, json={"warmup": ENDLESS, "iterations": 2}))
+    assert (status["state"], status["result"]) == ("failed", None)
+    assert "left 0 rounds" in status["error"]
+
+
+def test_old_results_are_dropped(serve: Serve) -> None:
+    client = serve(benchmark_history=2)
+    starts = []
+    for _ in range(3):
+        starts.append(client.post(URL, json={"iterations": 2}))
+        finish(client, starts[-1])
+    check(client.get(starts[0].headers["location"]), 404, "unknown-benchmark")
+    assert client.get(starts[1].headers["location"]).json()["state"] == "done"
+
+
+def test_graph_that_changed_since_is_not_measured(serve: Serve, tmp_path: Path) -> None:
+    folder = write_model(tmp_path, "red")
+    client = serve(models_dir=tmp_path)
+    (folder / "model.onnx").write_bytes(red_graph(gain=0.1))
+    status = finish(client, client.post(URL))
+    assert status["state"] == "failed"
+    assert "SHA-256" in status["error"]
+
+
+def test_stopped_job_says_so(tmp_path: Path) -> None:
+    model = load(write_model(tmp_path, "red"), threads=1, preference="cpu")
+    benchmarks = Benchmarks(preference="cpu", max_seconds=1e6, history=3)
+    job = Job(Spec(iterations=ENDLESS), [model], Sample.golden(model))
+    benchmarks.start(job)
+    with pytest.raises(BenchmarkRunning):
+        benchmarks.start(Job(Spec(), [model], Sample.golden(model)))
+    benchmarks.close()
+    assert (job.status().state, job.status().error) == ("stopped", "The service was stopped.")

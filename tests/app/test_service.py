@@ -1,0 +1,246 @@
+"""What operators look at: models, health, metrics, documentation, settings, the command line, the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+import app
+from app import errors, settings
+from app.manifest import Manifest
+from app.settings import Settings
+from tests.app.test_problems import check
+from tests.conftest import Serve
+from tests.synthetic import SIZE, colonoscopy, encode, red_graph, write_model, write_pair
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def mixed(serve: Serve, tmp_path: Path) -> httpx.Client:
+    """A service with two versions of one model, a pruned one, and two refused folders."""
+    write_pair(tmp_path)
+    write_model(tmp_path, "red-dense", "2", macs=5000)
+    (write_model(tmp_path, "broken") / "model.onnx").write_bytes(red_graph(gain=0.3))
+    (write_model(tmp_path, "red-pruned", "7") / "golden.npz").unlink()
+    return serve(models_dir=tmp_path)
+
+
+def test_models_are_listed_with_state_and_reason(mixed: httpx.Client) -> None:
+    entries = {entry["id"]: entry for entry in mixed.get("/v1/models").json()["models"]}
+    states = {name: (entry["state"], entry["default"]) for name, entry in entries.items()}
+    assert states == {
+        "red-dense/1": ("ready", False),
+        "red-dense/2": ("ready", False),
+        "red-pruned/1": ("ready", True),
+        "broken/1": ("refused", False),
+        "red-pruned/7": ("refused", False),
+    }
+    assert "SHA-256" in entries["broken/1"]["reason"]
+    assert entries["red-dense/2"]["provider"] == "CPUExecutionProvider"
+    assert entries["red-dense/2"]["manifest"]["macs"] == 5000
+
+
+def test_one_model(mixed: httpx.Client) -> None:
+    assert mixed.get("/v1/models/red-dense").json()["version"] == "2"
+    assert mixed.get("/v1/models/red-dense/1").json()["manifest"]["macs"] == 4096
+    assert mixed.get("/v1/models/red-pruned").json()["version"] == "1"
+    assert mixed.get("/v1/models/red-pruned/7").json()["state"] == "refused"
+    assert mixed.get("/v1/models/broken").json()["state"] == "refused"
+    for path in ("/v1/models/absent", "/v1/models/red-dense/3", "/v1/models/..%2Fred-dense"):
+        assert mixed.get(path).status_code == 404
+    check(mixed.get("/v1/models/absent"), 404, "unknown-model")
+
+
+def test_ready_in_spite_of_refused_folders(mixed: httpx.Client) -> None:
+    assert mixed.get("/healthz").json() == {"status": "ok"}
+    ready = mixed.get("/readyz").json()
+    assert (ready["status"], ready["default"]) == ("ready", "red-pruned/1")
+    assert ready["ready"] == ["red-dense/1", "red-dense/2", "red-pruned/1"]
+    assert [folder["id"] for folder in ready["refused"]] == ["broken/1", "red-pruned/7"]
+    assert all(folder["reason"] for folder in ready["refused"])
+
+
+def test_not_ready_without_the_default(serve: Serve) -> None:
+    client = serve(default_model="absent")
+    check(client.get("/readyz"), 503, "no-model-ready")
+    check(client.post("/v1/segment", files={"file": encode(colonoscopy())}), 503, "no-model-ready")
+    sent = {"params": {"model": "red-dense"}, "files": {"file": encode(colonoscopy())}}
+    assert client.post("/v1/segment", **sent).status_code == 200
+
+
+def test_metrics(mixed: httpx.Client) -> None:
+    mixed.post("/v1/segment", params={"output": "json"}, files={"file": encode(colonoscopy())})
+    mixed.post("/v1/segment", files={"file": b"no image"})
+    mixed.get("/v1/models/red-dense")
+    mixed.get("/some/path/or/other")
+    response = mixed.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    for line in (
+        'polyprune_requests_total{method="POST",route="/v1/segment",status="200"} 1.0',
+        'polyprune_requests_total{method="POST",route="/v1/segment",status="415"} 1.0',
+        'polyprune_requests_total{method="GET",route="/v1/models/{name}",status="200"} 1.0',
+        'polyprune_requests_total{method="any",route="unmatched",status="404"} 1.0',
+        'polyprune_request_seconds_count{method="POST",route="/v1/segment"} 2.0',
+        'polyprune_frames_total{model="red-pruned/1",output="json"} 1.0',
+        'polyprune_stage_seconds_count{stage="network"} 1.0',
+        'polyprune_models{state="ready"} 3.0',
+        'polyprune_models{state="refused"} 2.0',
+        "polyprune_requests_in_flight 1.0",
+    ):
+        assert line in response.text.splitlines()
+
+
+def test_documentation(client: httpx.Client) -> None:
+    assert client.get("/docs").status_code == 200
+    schema = client.get("/openapi.json").json()
+    assert "not a medical device" in schema["info"]["description"]
+    segment = schema["paths"]["/v1/segment"]["post"]
+    assert set(segment["requestBody"]["content"]) == {"multipart/form-data", "image/*", "application/octet-stream"}
+    assert set(segment["responses"]) == {"200", "404", "413", "415", "422", "503"}
+    examples = segment["responses"]["415"]["content"]["application/problem+json"]["examples"]
+    assert set(examples) == {"unsupported-media-type", "not-an-image", "unsupported-frame"}
+    assert set(schema["paths"]["/benchmark"]["post"]["responses"]) >= {"202", "409"}
+
+
+def test_documentation_is_whole(client: httpx.Client) -> None:
+    """Every reference resolves, and every failure is a problem document."""
+    schema = client.get("/openapi.json").json()
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(schema)))
+    assert names <= set(schema["components"]["schemas"])
+    for path in schema["paths"].values():
+        for operation in path.values():
+            assert operation["summary"]
+            for status, response in operation["responses"].items():
+                assert status < "400" or list(response["content"]) == ["application/problem+json"]
+
+
+def test_schema_of_the_manifest_is_checked_in() -> None:
+    """After a change: python -m app.manifest > models/manifest.schema.json"""
+    checked_in = json.loads((ROOT / "models" / "manifest.schema.json").read_text())
+    assert checked_in == Manifest.model_json_schema()
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == app.__version__
+
+
+def rows_of_the_table() -> dict[str, tuple[str, str]]:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    rows = re.findall(r"^\| `(POLYPRUNE_\w+)` \| (.*?) \| (.*) \|$", text, re.MULTILINE)
+    return {name: (default, meaning) for name, default, meaning in rows}
+
+
+def test_every_setting_is_in_the_table_and_nothing_else() -> None:
+    expected = {}
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f"`{field.default}`"
+        expected[settings.PREFIX + name.upper()] = (default, field.description)
+    assert rows_of_the_table() == expected
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYPRUNE_MODELS_DIR", "/srv/models")
+    monkeypatch.setenv("POLYPRUNE_MAX_PIXELS", "1000")
+    monkeypatch.setenv("POLYPRUNE_PROT", "80")
+    chosen = Settings()
+    assert (chosen.models_dir, chosen.max_pixels) == (Path("/srv/models"), 1000)
+    assert settings.unknown_names() == ["POLYPRUNE_PROT"]
+    monkeypatch.setenv("POLYPRUNE_PORT", "99999")
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_every_error_that_answers_has_its_own_type() -> None:
+    slugs = re.findall(r"\d{3}  (\S+)", errors.__doc__ or "")
+    assert len(slugs) == len(set(slugs)) == 12
+
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+opened: list[str] = []
+watching = False
+
+
+def watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if watching and event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING:
+        opened.append(str(arguments[0]))
+
+
+def test_frames_never_touch_the_disk(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 12 MB upload, each way, while every file that Python opens for writing is noted.
+
+    The hook would see a spooled upload: `test_the_watch_itself` makes it see one.
+    """
+    data = encode(np.random.default_rng(0).integers(0, 256, (2000, 2000, 3), dtype=np.uint8), "BMP")
+    sys.addaudithook(watch)
+    monkeypatch.setattr(sys.modules[__name__], "watching", True)
+    for output in ("mask", "overlay", "json"):
+        for sent in ({"files": {"file": ("f", data)}}, {"content": data, "headers": {"content-type": "image/bmp"}}):
+            assert client.post("/v1/segment", params={"output": output}, **sent).status_code == 200
+    assert client.post("/benchmark", data={"iterations": "2"}, files={"file": ("f", data)}).status_code == 202
+    monkeypatch.undo()
+    assert opened == []
+
+
+def test_the_watch_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    sys.addaudithook(watch)
+    monkeypatch.setattr(sys.modules[__name__], "watching", True)
+    with SpooledTemporaryFile(max_size=10) as file:
+        file.write(b"more than ten bytes")
+    monkeypatch.undo()
+    assert opened
+    opened.clear()
+
+
+def start(models_dir: Path, **environment: str) -> subprocess.Popen[str]:
+    variables = {
+        **os.environ,
+        "POLYPRUNE_MODELS_DIR": str(models_dir),
+        "POLYPRUNE_PORT": "0",
+        "PYTHONUNBUFFERED": "1",
+        **environment,
+    }
+    return subprocess.Popen([sys.executable, "-m", "app"], cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True)
+
+
+def test_command_line_serves_and_ends_on_sigterm(tmp_path: Path) -> None:
+    process = start(write_pair(tmp_path), POLYPRUNE_LOG_FORMAT="json", POLYPRUNE_PROT="80")
+    assert process.stderr is not None
+    entries = []
+    for line in process.stderr:
+        entries.append(json.loads(line))
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", entries[-1]["message"])
+        if found:
+            break
+    messages = [entry["message"] for entry in entries]
+    assert "model red-dense/1 is ready on CPUExecutionProvider" in messages
+    assert any("POLYPRUNE_PROT is not a setting" in message for message in messages)
+    frame = encode(np.full((SIZE, SIZE, 3), 255, np.uint8))
+    response = httpx.post(f"http://127.0.0.1:{found[1]}/v1/segment", files={"file": frame})
+    assert response.headers["x-polyprune-model"] == "red-pruned/1"
+    process.send_signal(signal.SIGTERM)
+    rest = process.stderr.read()
+    assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+    process.stderr.close()
+    assert "Traceback" not in rest
+
+
+def test_command_line_names_a_bad_setting(tmp_path: Path) -> None:
+    process = start(tmp_path, POLYPRUNE_PROVIDER="tpu")
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert text.startswith("POLYPRUNE_PROVIDER: Input should be 'auto', 'cpu' or 'cuda'")
+    assert "Traceback" not in text

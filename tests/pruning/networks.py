@@ -1,0 +1,87 @@
+"""Networks for the tests, built small, with batch norms that do something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruning.config import Network, Prune
+from pruning.data import Frames
+from pruning.networks import build
+
+SIZE = 64
+BASIC_UNET = {
+    "spatial_dims": 2,
+    "in_channels": 3,
+    "out_channels": 1,
+    "features": (16, 16, 32, 32, 64, 16),
+    "norm": "batch",
+    "act": "relu",
+}
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "unet": ("unet", {"width": 8}),
+    "unet-lite0": ("unet-lite0", {"pretrained": False}),
+    "BasicUNet": ("monai.networks.nets:BasicUNet", BASIC_UNET),
+}
+
+
+def make(name: str) -> nn.Module:
+    """One of `NETWORKS`, in evaluation mode, with random batch norm parameters and statistics."""
+    torch.manual_seed(0)
+    network = build(*NETWORKS[name]).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    return network
+
+
+def spec(factory: str = "unet", **arguments: Any) -> Network:
+    """A network section at the tests' size."""
+    return Network(factory=factory, arguments=arguments, size=SIZE)
+
+
+def prune_section(**settings: Any) -> Prune:
+    """A prune section with one step to a half."""
+    return Prune.model_validate({"steps": (0.5,), "grid": 8, "floor": 8, **settings})
+
+
+def noise(count: int, size: int = SIZE) -> Frames:
+    """Random frames and masks."""
+    random = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=random)
+    masks = torch.randint(0, 2, (count, 1, size, size), dtype=torch.uint8, generator=random)
+    return Frames(images, masks, [str(i) for i in range(count)])
+
+
+class Residual(nn.Module):
+    """Two branches of four channels that are added, then a head: the smallest network with a group of two writers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 4, 1)
+        self.norm_a = nn.BatchNorm2d(4)
+        self.b = nn.Conv2d(3, 4, 1)
+        self.head = nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        return self.head(self.norm_a(self.a(x)) + self.b(x))
+
+
+class Detached(nn.Module):
+    """A residual network whose shortcut no gradient reaches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 4, 1)
+        self.shortcut = nn.Conv2d(3, 4, 1)
+        self.head = nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        return self.head(self.a(x) + self.shortcut(x).detach())

@@ -1,0 +1,79 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pruning.data import carve, load_frames, read_pairs
+from pruning.errors import DatasetError
+from tests.pruning.dataset import write_dataset, write_pair
+from tests.pruning.networks import noise
+
+
+def test_a_split_gives_its_frames_in_its_order(tmp_path):
+    write_dataset(tmp_path, 6)
+    (tmp_path / "some.txt").write_text("f3\n\nf1\n")
+    frames = load_frames(read_pairs(tmp_path, tmp_path / "some.txt"), 64)
+    assert frames.stems == ["f3", "f1"]
+    assert frames.images.shape == (2, 3, 64, 64)
+    assert frames.images.dtype == torch.uint8
+    assert frames.masks.unique().tolist() == [0, 1]
+
+
+def test_a_mask_value_of_128_is_polyp_and_127_is_not(tmp_path):
+    write_pair(tmp_path, "a")
+    grey = np.full((80, 96), 127, np.uint8)
+    grey[:, :48] = 128
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), grey)
+    _, mask = read_pairs(tmp_path)[0].read()
+    assert mask[:, :48].all()
+    assert not mask[:, 48:].any()
+
+
+def test_every_bad_pair_is_named_in_one_error(tmp_path):
+    write_dataset(tmp_path, 8)
+    write_pair(tmp_path / "other", "f1", size=(40, 40))
+    (tmp_path / "other/masks/f1.png").replace(tmp_path / "masks/f1.png")
+    whole = (tmp_path / "images/f2.jpg").read_bytes()
+    (tmp_path / "images/f2.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "masks/f3.png").write_text("no picture")
+    with pytest.raises(DatasetError) as error:
+        load_frames(read_pairs(tmp_path, tmp_path / "train.txt"), 64)
+    message = str(error.value)
+    assert message.startswith("3 bad pairs")
+    assert "f1: the frame is 96×80 but its mask is 40×40" in message
+    assert "f2: cannot decode" in message
+    assert "f3: cannot decode" in message
+
+
+def test_missing_masks_and_frames_are_named_before_anything_is_decoded(tmp_path):
+    write_dataset(tmp_path, 6)
+    (tmp_path / "masks/f0.png").unlink()
+    (tmp_path / "images/f1.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"2 bad pairs:(.|\n)*f1: no file in .*images(.|\n)*f0: no file in .*masks"):
+        read_pairs(tmp_path, tmp_path / "train.txt")
+
+
+@pytest.mark.parametrize("missing", ["images", "masks"])
+def test_a_missing_folder_is_named(tmp_path, missing):
+    write_pair(tmp_path, "a")
+    (tmp_path / missing).rename(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match=missing):
+        read_pairs(tmp_path)
+
+
+def test_a_missing_or_empty_split_is_named(tmp_path):
+    write_pair(tmp_path, "a")
+    with pytest.raises(DatasetError, match=r"cannot read the split .*none\.txt"):
+        read_pairs(tmp_path, tmp_path / "none.txt")
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(DatasetError, match=r"empty\.txt names no frame"):
+        read_pairs(tmp_path, tmp_path / "empty.txt")
+
+
+def test_validation_is_carved_without_overlap_and_repeats_with_its_seed():
+    frames = noise(20)
+    training, validation = carve(frames, 0.25, seed=3)
+    assert len(validation) == 5
+    assert sorted(training.stems + validation.stems) == sorted(frames.stems)
+    assert carve(frames, 0.25, seed=3)[1].stems == validation.stems
+    assert carve(frames, 0.25, seed=4)[1].stems != validation.stems

@@ -1,0 +1,63 @@
+import pytest
+import torch
+from monai.networks.nets import BasicUNet, FlexibleUNet
+from torch import nn
+
+from pruning.errors import RecipeError, UnprunableError
+from pruning.grouping import find_groups
+from tests.pruning.networks import BASIC_UNET, SIZE, Detached, Residual, make
+
+
+def test_a_residual_sum_is_one_group_with_two_writers():
+    (group,) = find_groups(Residual(), SIZE)
+    assert group.width == 4
+    assert {slot.layer for slot in group.writers} == {"a", "b"}
+    assert {slot.layer for slot in group.readers} == {"head"}
+    assert {slot.layer for slot in group.gates} == {"norm_a", "b"}  # b has no batch norm: gated itself
+
+
+def test_the_output_is_never_pruned():
+    groups = find_groups(make("unet"), SIZE)
+    assert all("head" not in {slot.layer for slot in group.writers} for group in groups)
+
+
+def test_a_skip_connection_lies_behind_an_offset_in_its_reader():
+    groups = {group.name: group for group in find_groups(make("unet"), SIZE)}
+    up = groups["up.3"]
+    (reader,) = [slot for slot in up.readers if slot.layer == "decoder.3.0"]
+    assert reader.channels == tuple(range(8, 16))  # torch.cat([skip, up]): the eight channels of skip come first
+    assert reader.roots == tuple(range(8))
+
+
+def test_protected_layers_keep_every_channel():
+    names = {group.name for group in find_groups(make("unet"), SIZE, protect=("decoder.3", "encoder.0.0"))}
+    assert "encoder.0.0" not in names
+    assert not any(name.startswith("decoder.3.") for name in names)
+    assert "encoder.0.3" in names
+
+
+def test_a_protected_name_that_fits_no_layer_is_an_error():
+    with pytest.raises(RecipeError, match="'decoder9', which fits no layer"):
+        find_groups(make("unet"), SIZE, protect=("decoder9",))
+
+
+def head(*layers):
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), *layers, nn.Conv2d(8, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (head(nn.PReLU(8)), r"1 \(PReLU\)"),
+        (head(nn.GroupNorm(4, 8)), r"1 \(GroupNorm\)"),
+        (head(nn.InstanceNorm2d(8, affine=True)), "1: affine instance norm"),
+        (head(nn.Conv2d(8, 8, 3, padding=1, groups=2)), "1: 2 groups"),
+        (Detached(), "shortcut: it runs, but no gradient reaches it"),
+        (BasicUNet(**{**BASIC_UNET, "norm": ("instance", {"affine": True})}), "affine instance norm"),
+        (FlexibleUNet(3, 1, "resnet18", pretrained=False, spatial_dims=2), "with that channel masked"),
+    ],
+)
+def test_what_cannot_be_pruned_rightly_is_refused_by_name(network, message):
+    torch.manual_seed(0)
+    with pytest.raises(UnprunableError, match=message):
+        find_groups(network, SIZE)

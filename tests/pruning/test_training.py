@@ -1,0 +1,65 @@
+"""Training on synthetic frames: it learns, and an interrupted run ends where an uninterrupted one does."""
+
+import pytest
+import torch
+
+from pruning import checkpoint
+from pruning.config import Train
+from pruning.data import carve, load_frames, read_pairs
+from pruning.training import Trainer, frame_dice
+from tests.pruning.dataset import write_dataset
+from tests.pruning.networks import spec
+
+SPEC = spec(width=4, depth=3)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    write_dataset(root, 20)
+    return carve(load_frames(read_pairs(root), SPEC.size), 0.2, seed=0)
+
+
+def trainer(folder, epochs=2, **settings):
+    torch.manual_seed(0)
+    recipe = Train(epochs=epochs, batch=4, learning_rate=1e-2, ema=0.5, precision="fp32", **settings)
+    return Trainer(checkpoint.create(SPEC), recipe, 0.5, 0, folder / "training.state")
+
+
+def ignore(*_):
+    pass
+
+
+def test_it_learns_to_segment_the_ellipse(parts, tmp_path):
+    epochs = []
+    done = trainer(tmp_path, epochs=12).run(*parts, epochs.append, ignore)
+    assert [epoch.epoch for epoch in epochs] == list(range(1, 13))
+    assert epochs[-1].loss < 0.5 * epochs[0].loss
+    assert frame_dice(done.network, SPEC, parts[1], 0.5).mean() == pytest.approx(max(e.dice for e in epochs))
+    assert max(e.dice for e in epochs) > 0.8
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(parts, tmp_path):
+    whole = trainer(tmp_path / "whole", epochs=3).run(*parts, ignore, ignore)
+
+    def stop_after_two(epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "part", epochs=3).run(*parts, stop_after_two, ignore)
+    seen = []
+    resumed = trainer(tmp_path / "part", epochs=3).run(*parts, seen.append, ignore)
+    assert [epoch.epoch for epoch in seen] == [3]
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+
+
+def test_the_teacher_is_followed_where_the_masks_are_not(parts, tmp_path):
+    """A student with the teacher as its only target reproduces it, although the masks say the opposite."""
+    teacher = trainer(tmp_path / "teacher", epochs=8).run(*parts, ignore, ignore)
+    training, validation = parts
+    wrong = type(training)(training.images, 1 - training.masks, training.stems)
+    student = trainer(tmp_path / "student", epochs=8, teacher=1.0)
+    done = student.run(wrong, validation, ignore, ignore, teacher.network)
+    assert frame_dice(done.network, SPEC, validation, 0.5).mean() > 0.7

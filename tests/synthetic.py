@@ -1,0 +1,143 @@
+"""Frames and models made up on the spot, so that what comes out can be worked out by hand.
+
+The network is one whose probability is a pixel's red share times a gain: five nodes, and a real session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+SIZE = 64  # of the network, a square
+
+
+def colonoscopy(height: int = 96, width: int = 128) -> Pixels:
+    """A dim frame uint8 [height, width, 3] with one bright red ellipse and a bluish speck, asymmetric."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0] = 20 + 40 * x / width
+    pixels[..., 1] = 30 + 30 * y / height
+    polyp = ((x / width - 0.3) / 0.18) ** 2 + ((y / height - 0.35) / 0.2) ** 2 <= 1
+    pixels[polyp] = (230, 60, 50)
+    pixels[int(0.8 * height) :, : width // 8] = (10, 20, 200)
+    return pixels
+
+
+def blocks(height: int, width: int, scale: int) -> Pixels:
+    """Red or black squares of scale x scale pixels, uint8 [height, width, 3], at random but always the same."""
+    coarse = np.random.default_rng(7).random((height // scale, width // scale)) < 0.4
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0] = np.kron(coarse, np.full((scale, scale), 255))
+    return pixels
+
+
+def encode(pixels: NDArray[Any] | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """A picture as a file of this kind."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def decode(data: bytes) -> NDArray[Any]:
+    """A file's pixels, as Pillow reads them."""
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def red_graph(
+    height: int = SIZE,
+    width: int = SIZE,
+    gain: float = 1.0,
+    batch: int | str = "N",
+    input_name: str = "frames",
+    output_name: str = "probability",
+    output_type: int = TensorProto.FLOAT,
+) -> bytes:
+    """An ONNX graph: frames uint8 [N, H, W, 3] -> red / 255 x gain, float32 [N, H, W]."""
+    nodes = [
+        helper.make_node("Gather", [input_name, "red"], ["channel"], axis=3),
+        helper.make_node("Cast", ["channel"], ["level"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["level", "scale"], ["scaled"]),
+        helper.make_node("Clip", ["scaled", "low", "high"], ["clipped"]),
+        helper.make_node("Cast", ["clipped"], [output_name], to=output_type),
+    ]
+    values = {"red": np.int64(0), "scale": np.float32(gain / 255), "low": np.float32(0), "high": np.float32(1)}
+    graph = helper.make_graph(
+        nodes,
+        "red",
+        [helper.make_tensor_value_info(input_name, TensorProto.UINT8, [batch, height, width, 3])],
+        [helper.make_tensor_value_info(output_name, output_type, [batch, height, width])],
+        [numpy_helper.from_array(np.array(value), name) for name, value in values.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def manifest(name: str, version: str, graph: bytes, **changes: Any) -> dict[str, Any]:
+    """A manifest of a red graph, with some fields changed."""
+    return {
+        "name": name,
+        "version": version,
+        "variant": "dense",
+        "sha256": hashlib.sha256(graph).hexdigest(),
+        "input": {"height": SIZE, "width": SIZE, "fit": "stretch"},
+        "threshold": 0.5,
+        "golden_tolerance": 1e-4,
+        "parameters": 1000,
+        "macs": 4096,
+        "widths": {"red": 1},
+        "quality": [],
+        "false_positives": [],
+        "training": {
+            "dataset": "synthetic",
+            "split": "none",
+            "network": "tests.synthetic:red_graph",
+            "seed": 0,
+            "recipe_sha256": "0" * 64,
+            "recipe": "none",
+        },
+        "terms": "made for tests",
+        "created": "2025-01-01",
+        **changes,
+    }
+
+
+def write_model(
+    models_dir: Path, name: str, version: str = "1", *, gain: float = 1.0, graph: bytes | None = None, **changes: Any
+) -> Path:
+    """Write a model folder that keeps its promises, except for what is changed, and return it."""
+    folder = models_dir / name / version
+    folder.mkdir(parents=True)
+    graph = graph or red_graph(gain=gain)
+    (folder / "model.onnx").write_bytes(graph)
+    (folder / "manifest.json").write_text(json.dumps(manifest(name, version, graph, **changes)))
+    frame = colonoscopy(SIZE, SIZE)
+    probability = np.clip(frame[..., 0].astype(np.float32) / 255 * np.float32(gain), 0, 1)
+    np.savez(folder / "golden.npz", frame=frame, probability=probability)
+    return folder
+
+
+def write_pair(models_dir: Path) -> Path:
+    """A dense model and the pruned one that came from it, which is a little less sure."""
+    write_model(models_dir, "red-dense")
+    write_model(
+        models_dir,
+        "red-pruned",
+        gain=0.9,
+        variant="pruned",
+        pruned_from="red-dense/1",
+        macs=1024,
+        parameters=250,
+    )
+    return models_dir
