@@ -9,9 +9,17 @@ from torch import Tensor
 from pruning.data import Frames
 
 
-def augmentation() -> K.AugmentationSequential:
-    """Flips, rotation by any angle (an endoscope has no upright), zoom, shear, colour, blur and noise."""
+def augmentation(size: int, close_ups: float) -> K.AugmentationSequential:
+    """Close-ups, flips, rotation by any angle (an endoscope has no upright), zoom, shear, colour, blur and noise.
+
+    A close-up often shows no polyp: data sets of polyps hold no other examples of mucosa alone.
+
+    Args:
+        size: height and width of the frames.
+        close_ups: share of frames that are cropped to a tenth to six tenths of their area.
+    """
     return K.AugmentationSequential(
+        K.RandomResizedCrop((size, size), scale=(0.1, 0.6), cropping_mode="resample", p=close_ups),
         K.RandomHorizontalFlip(p=0.5),
         K.RandomVerticalFlip(p=0.5),
         K.RandomAffine(degrees=180, translate=(0.1, 0.1), scale=(0.7, 1.5), shear=(-10, 10), p=0.8),

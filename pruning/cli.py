@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -114,10 +113,14 @@ def run_all(recipe: Recipe, run: Out = None, root: Root = HERE) -> None:
     console.print(f"wrote {report.write(current)}")
 
 
-def main(command: Callable[[], None] = app) -> None:
-    """Run the command line; an error of ours is one line, never a traceback."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; an error of ours is one message, never a traceback.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
     try:
-        command()
+        app(arguments)
     except PruningError as error:
         console.print(f"[red]error:[/red] {error}", style="default", markup=True)
         raise SystemExit(1) from error

@@ -1,7 +1,7 @@
 """A recipe: every setting of a run, read from TOML and checked before anything starts.
 
-Each setting stands on one line with its default and its reason. Paths in a recipe are relative to the
-folder the command runs in.
+Each setting stands on one line with its default and its reason. Paths of data are relative to `--root`, others to
+the folder that the command runs in.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Network(Section):
     """What is trained."""
 
     factory: str = Field(description="unet, unet-lite0 or package.module:factory")
+    weights: Path | None = Field(None, description="checkpoint to start from, such as runs/other/dense.pt")
     arguments: dict[str, Any] = Field(default={}, description="passed to the factory")
     size: Annotated[int, Field(ge=32, multiple_of=32)] = Field(256, description="height and width of the input")
     mean: float = Field(127.0, description="subtracted from each byte value")
@@ -55,6 +56,7 @@ class Train(Section):
     weight_decay: float = Field(1e-2, ge=0)
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="decay a step; the average is what is kept")
     teacher: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="weight of the dense probability as target")
+    close_ups: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="share of frames cropped to a close-up")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of the convolutions' arithmetic while training")
 
 

@@ -34,7 +34,7 @@ def test_it_learns_to_segment_the_ellipse(parts, tmp_path):
     epochs = []
     done = trainer(tmp_path, epochs=12).run(*parts, epochs.append, ignore)
     assert [epoch.epoch for epoch in epochs] == list(range(1, 13))
-    assert epochs[-1].loss < 0.5 * epochs[0].loss
+    assert epochs[-1].loss < 0.8 * epochs[0].loss
     assert frame_dice(done.network, SPEC, parts[1], 0.5).mean() == pytest.approx(max(e.dice for e in epochs))
     assert max(e.dice for e in epochs) > 0.8
 
