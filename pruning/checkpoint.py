@@ -36,11 +36,8 @@ class Checkpoint:
 def create(spec: Network) -> Checkpoint:
     """Build an unpruned network and check that it maps [1, 3, S, S] to [1, 1, S, S].
 
-    Its weights are the factory's, or those of the checkpoint that the section names, trained at whatever size.
-
     Raises:
         NetworkError: it does not.
-        RunError: that checkpoint is missing, or does not fit.
     """
     network = build(spec.factory, spec.arguments).eval()
     with torch.no_grad():
@@ -49,15 +46,13 @@ def create(spec: Network) -> Checkpoint:
     if not isinstance(logits, torch.Tensor) or logits.shape != expected:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise NetworkError(f"{spec.factory} must return logits of shape {expected}; got {got}")
-    if spec.weights:
-        _start_from(network, spec.weights)
     return Checkpoint(spec, [], network)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; an interrupted write leaves the old file in place."""
     content = {
-        "spec": checkpoint.spec.model_dump(mode="json"),
+        "spec": checkpoint.spec.model_dump(),
         "history": checkpoint.history,
         "state": checkpoint.network.state_dict(),
     }
@@ -76,13 +71,6 @@ def load(path: Path) -> Checkpoint:
     replay(network, spec.size, content["history"])
     network.load_state_dict(content["state"])
     return Checkpoint(spec, content["history"], network.eval())
-
-
-def _start_from(network: nn.Module, path: Path) -> None:
-    try:
-        network.load_state_dict(read(path)["state"])
-    except RuntimeError as error:
-        raise RunError(f"the weights of {path} do not fit the network: {error}") from error
 
 
 def write_atomically(path: Path, content: object) -> None:

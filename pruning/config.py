@@ -1,7 +1,6 @@
 """A recipe: every setting of a run, read from TOML and checked before anything starts.
 
-Each setting stands on one line with its default and its reason. Paths of data are relative to `--root`, others to
-the folder that the command runs in.
+Each setting stands on one line with its default and its reason. Paths in a recipe are relative to `--root`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ class Network(Section):
     """What is trained."""
 
     factory: str = Field(description="unet, unet-lite0 or package.module:factory")
-    weights: Path | None = Field(None, description="checkpoint to start from, such as runs/other/dense.pt")
     arguments: dict[str, Any] = Field(default={}, description="passed to the factory")
     size: Annotated[int, Field(ge=32, multiple_of=32)] = Field(256, description="height and width of the input")
     mean: float = Field(127.0, description="subtracted from each byte value")
@@ -58,6 +56,14 @@ class Train(Section):
     teacher: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="weight of the dense probability as target")
     close_ups: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="share of frames cropped to a close-up")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of the convolutions' arithmetic while training")
+
+
+class Stage(Train):
+    """One stage of training the dense network; each goes on from the best weights of the one before."""
+
+    size: Annotated[int, Field(ge=32, multiple_of=32)] | None = Field(
+        None, description="height and width of the frames in this stage; the network's own where unset"
+    )
 
 
 class Prune(Section):
@@ -100,7 +106,7 @@ class Recipe(Section):
     threshold: Share = Field(0.5, description="probability from which a pixel is polyp")
     network: Network
     data: Data
-    train: Train
+    train: Annotated[tuple[Stage, ...], Field(min_length=1)]
     prune: Prune
     finetune: Train
     publish: Publish

@@ -2,7 +2,8 @@
 
     runs/<name>/
         config.toml           the recipe, as it was when the run began
-        dense.pt              train
+        stages/1.pt           train: the network after each stage but the last
+        dense.pt              train: after the last
         steps/1/scores.npz    score
         steps/1/plan.json     prune: what is removed, and the widths before and after
         steps/1/pruned.pt     prune
@@ -76,6 +77,10 @@ class Run:
         """
         return read_recipe(self.config)
 
+    def stage(self, number: int) -> Path:
+        """The network after training stage `number`, counted from 1; after the last it is the dense network."""
+        return self.dense if number == len(self.recipe.train) else self.folder / "stages" / f"{number}.pt"
+
     def step(self, number: int) -> Step:
         """Step `number`, counted from 1."""
         return Step(self.folder / "steps" / str(number), number)
@@ -106,7 +111,7 @@ class Run:
         return self.dense if variant == "dense" else self.pruned
 
     def append_history(self, phase: str, epoch: Epoch) -> None:
-        """Add one epoch of `train` or `finetune-<step>` to history.csv."""
+        """Add one epoch of `train-<stage>` or `finetune-<step>` to history.csv."""
         row = {"phase": phase, **asdict(epoch)}
         new = not self.history.is_file()
         with self.history.open("a", newline="", encoding="utf-8") as file:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from pruning import checkpoint, export, latency
+from pruning.checkpoint import Checkpoint
 from pruning.config import Train
 from pruning.cost import CostModel, conv_widths, count_macs, count_parameters
 from pruning.criteria import score as score_channels
@@ -30,23 +31,25 @@ from pruning.training import Trainer
 VARIANTS = ("dense", "pruned")
 
 
-def load_training_part(run: Run) -> tuple[Frames, Frames]:
-    """(training, validation) frames of the recipe's train split, at the network's size."""
+def load_training_part(run: Run, size: int) -> tuple[Frames, Frames]:
+    """(training, validation) frames of the recipe's train split, at `size` × `size`."""
     data = run.recipe.data
-    pairs = read_pairs(run.root / data.root, run.root / data.train)
-    frames = load_frames(pairs, run.recipe.network.size)
+    frames = load_frames(read_pairs(run.root / data.root, run.root / data.train), size)
     return carve(frames, data.validation_share, run.recipe.seed)
 
 
 def train(run: Run) -> None:
-    """Train the dense network: writes dense.pt and adds to history.csv."""
-    if run.dense.is_file():
-        console.print(f"{run.dense} is there already")
-        return
+    """Train the dense network stage by stage: writes stages/*.pt and dense.pt, and adds to history.csv."""
     torch.manual_seed(run.recipe.seed)  # of the layers that start at random
-    start = checkpoint.create(run.recipe.network)
-    done = fit_network(run, "train", start, run.recipe.train, run.state)
-    checkpoint.save(run.dense, done)
+    network = checkpoint.create(run.recipe.network)
+    for number, stage in enumerate(run.recipe.train, start=1):
+        path = run.stage(number)
+        if path.is_file():
+            console.print(f"{path} is there already")
+            network = checkpoint.load(path)
+            continue
+        network = fit_network(run, f"train-{number}", network, stage, run.state, stage.size)
+        checkpoint.save(path, network)
 
 
 def score(run: Run) -> None:
@@ -65,7 +68,7 @@ def score(run: Run) -> None:
 
 def scoring_sample(run: Run) -> Frames:
     """The training frames that scores are averaged over, drawn by the seed."""
-    frames, _ = load_training_part(run)
+    frames, _ = load_training_part(run, run.recipe.network.size)
     order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(run.recipe.seed))
     return frames.subset(order[: run.recipe.prune.frames])
 
@@ -115,10 +118,15 @@ def finetune(run: Run) -> None:
 
 
 def fit_network(
-    run: Run, phase: str, start: checkpoint.Checkpoint, recipe: Train, state: Path
-) -> checkpoint.Checkpoint:
-    """Train or fine-tune with progress and history; the dense network teaches where the recipe says so."""
-    training, validation = load_training_part(run)
+    run: Run, phase: str, start: Checkpoint, recipe: Train, state: Path, size: int | None = None
+) -> Checkpoint:
+    """Train or fine-tune with progress and history; the dense network teaches where the recipe says so.
+
+    Args:
+        size: of the frames, where it is not the network's own.
+    """
+    spec = start.spec.model_copy(update={"size": size or start.spec.size})
+    training, validation = load_training_part(run, spec.size)
     teacher = checkpoint.load(require(run.dense, "train")).network if recipe.teacher else None
     with TrainingProgress(phase, recipe.epochs) as progress:
 
@@ -126,10 +134,12 @@ def fit_network(
             progress.report(epoch)
             run.append_history(phase, epoch)
 
-        trainer = Trainer(start, recipe, run.recipe.threshold, run.recipe.seed, state)
+        trainer = Trainer(
+            Checkpoint(spec, start.history, start.network), recipe, run.recipe.threshold, run.recipe.seed, state
+        )
         done = trainer.run(training, validation, report, progress.tick, teacher)
     state.unlink(missing_ok=True)
-    return done
+    return Checkpoint(start.spec, done.history, done.network)
 
 
 def export_graphs(run: Run) -> None:

@@ -77,6 +77,7 @@ class Trainer:
             report: called after each epoch. tick: called after each step with (step, steps of the epoch).
             teacher: network whose probability is a second target, weighted by the recipe's `teacher`.
         """
+        teacher = teacher.to(self.device) if teacher else None
         steps = -(-len(training) // self.recipe.batch)
         schedule = self._schedule(steps)
         self._resume(schedule)

@@ -9,76 +9,24 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from app import machine, registry
-from app.engine import Engine
 from app.model import Model
-from app.registry import Registry
-from tests.synthetic import colonoscopy, encode, manifest
+from tests.synthetic import colonoscopy, encode
 
-SIDE = 256
-CHANNELS = (3, 32, 48, 48, 48, 1)  # 0.93 GMACs, at 128 x 128
 PATH = "/v1/segment"
-
-
-def conv_graph() -> bytes:
-    """A plain convolutional network of random weights that keeps the contract and costs about what ours do."""
-    random = np.random.default_rng(0)
-    nodes = [
-        helper.make_node("Cast", ["frames"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("AveragePool", ["planes"], ["x0"], kernel_shape=[2, 2], strides=[2, 2]),
-    ]
-    weights = []
-    for index, (before, after) in enumerate(pairwise(CHANNELS)):
-        values = random.normal(0, 0.05, (after, before, 3, 3)).astype(np.float32)
-        weights.append(numpy_helper.from_array(values, f"w{index}"))
-        nodes.append(helper.make_node("Conv", [f"x{index}", f"w{index}"], [f"c{index}"], pads=[1] * 4))
-        nodes.append(helper.make_node("Relu", [f"c{index}"], [f"x{index + 1}"]))
-    scales = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")
-    axis = numpy_helper.from_array(np.array([1]), "axis")
-    nodes += [
-        helper.make_node("Resize", [f"x{len(CHANNELS) - 1}", "", "scales"], ["large"], mode="linear"),
-        helper.make_node("Squeeze", ["large", "axis"], ["logits"]),
-        helper.make_node("Sigmoid", ["logits"], ["probability"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "convolutions",
-        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", SIDE, SIDE, 3])],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N", SIDE, SIDE])],
-        [*weights, scales, axis],
-    )
-    return onnx.helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString()
-
-
-def write_network(models_dir: Path) -> None:
-    """The network above as a model folder."""
-    graph = conv_graph()
-    folder = models_dir / "convolutions" / "1"
-    folder.mkdir(parents=True)
-    (folder / "model.onnx").write_bytes(graph)
-    fields = manifest("convolutions", "1", graph, input={"height": SIDE, "width": SIDE, "fit": "stretch"})
-    (folder / "manifest.json").write_text(json.dumps(fields))
-    frame = colonoscopy(SIDE, SIDE)
-    np.savez(folder / "golden.npz", frame=frame, probability=Engine(graph, preference="cpu").run(frame[None])[0])
 
 
 @contextmanager
@@ -155,15 +103,6 @@ def measure(model: Model, port: int, data: bytes, rounds: int, seconds: float) -
     return figures
 
 
-def scan(models_dir: Path, made: Path) -> Registry:
-    """The folder's models, or the network above, written to `made`, where it has none that is ready."""
-    found = registry.scan(models_dir, threads=1, preference="cpu")
-    if found.ready:
-        return found
-    write_network(made)
-    return registry.scan(made, threads=1, preference="cpu")
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -173,11 +112,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="per turn")
     options = parser.parse_args()
     data = encode(colonoscopy(512, 640), "JPEG", quality=90)
-    with tempfile.TemporaryDirectory() as made:
-        model = scan(options.models, Path(made)).resolve(options.model)
-        with service(model.folder.parent.parent, model.id) as port:
-            hammer(lambda: poster(port, data), 2, 1)  # warm-up
-            figures = measure(model, port, data, options.rounds, options.seconds)
+    model = registry.scan(options.models, threads=1, preference="cpu").resolve(options.model)
+    with service(options.models, model.id) as port:
+        hammer(lambda: poster(port, data), 2, 1)  # warm-up
+        figures = measure(model, port, data, options.rounds, options.seconds)
     show(model, figures, f"JPEG of 640 x 512, {len(data)} bytes; {options.rounds} rounds, {options.seconds} s a turn")
 
 

@@ -26,8 +26,14 @@ train = "data/train.txt"
 test = "data/test.txt"
 negatives = "negatives"
 validation_share = 0.2
-[train]
-epochs = 6
+[[train]]
+size = 32
+epochs = 4
+batch = 4
+learning_rate = 1e-2
+ema = 0.5
+[[train]]
+epochs = 4
 batch = 4
 learning_rate = 1e-2
 ema = 0.5
@@ -85,7 +91,15 @@ def finished(tmp_path_factory):
 
 def test_every_station_left_its_file(finished):
     run = finished / "runs/tiny"
-    for name in ("config.toml", "dense.pt", "history.csv", "metrics.json", "report.html", "export/pruned.onnx"):
+    for name in (
+        "config.toml",
+        "stages/1.pt",
+        "dense.pt",
+        "history.csv",
+        "metrics.json",
+        "report.html",
+        "export/pruned.onnx",
+    ):
         assert (run / name).is_file(), name
     for step in ("1", "2"):
         for name in ("scores.npz", "plan.json", "pruned.pt", "tuned.pt"):
@@ -134,7 +148,7 @@ def test_published_folders_keep_their_promise_to_the_service(finished):
     ],
 )
 def test_an_error_is_one_message_that_tells_what_to_do(finished, say, arguments, message):
-    (finished / "other.toml").write_text(RECIPE.replace("epochs = 6", "epochs = 7"))
+    (finished / "other.toml").write_text(RECIPE.replace("epochs = 4", "epochs = 5"))
     code, text = say(*arguments)
     assert code == 1
     assert text.startswith("error: ")
