@@ -25,7 +25,7 @@ Folder = Annotated[Path, typer.Argument(help="Run folder, such as runs/polyp-lit
 Out = Annotated[Path | None, typer.Option("--run", help="Run folder; default runs/<name of the recipe file>")]
 Root = Annotated[
     Path,
-    typer.Option("--root", envvar="POLYPRUNE_ROOT", help="What the recipe's relative data paths are relative to"),
+    typer.Option("--root", envvar="PRUNING_ROOT", help="What the recipe's relative data paths are relative to"),
 ]
 Models = Annotated[Path, typer.Option("--models", help="Where model folders are written")]
 

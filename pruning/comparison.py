@@ -12,15 +12,14 @@ from rich.table import Table
 
 from pruning import checkpoint, stations
 from pruning.config import Prune
-from pruning.cost import CostModel, count_macs, count_parameters
+from pruning.cost import count_macs, count_parameters
 from pruning.criteria import score
+from pruning.cutting import cut
 from pruning.data import Frames, load_frames, read_pairs
 from pruning.grouping import find_groups
 from pruning.metrics import bootstrap
 from pruning.progress import console
-from pruning.removal import remove
 from pruning.runs import Run, read_json, require, write_json
-from pruning.selection import Selection
 from pruning.training import frame_dice
 
 CRITERIA: dict[str, dict[str, Any]] = {
@@ -60,10 +59,7 @@ def _measure(run: Run, name: str, chosen: Prune, epochs: int, test: Frames) -> d
     groups = find_groups(pruned.network, size, chosen.protect)
     sample = stations.scoring_sample(run)
     scores = score(pruned.network, pruned.spec, groups, sample, chosen, recipe.seed)
-    cost = CostModel(pruned.network, groups, size)
-    selection = Selection(cost, scores, chosen.grid, chosen.floor, chosen.ranking == "per-cost")
-    removed = selection.select(int(chosen.steps[0] * cost.macs(cost.full)))
-    pruned.history = remove(pruned.network, size, removed)
+    cut(pruned, groups, scores, chosen, int(chosen.steps[0] * count_macs(pruned.network, size)))
     before = frame_dice(pruned.network, pruned.spec, test, recipe.threshold)
     short = recipe.finetune.model_copy(update={"epochs": epochs})
     state = run.folder / "compare.state"

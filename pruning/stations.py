@@ -14,17 +14,16 @@ import torch
 from pruning import checkpoint, export, latency
 from pruning.checkpoint import Checkpoint
 from pruning.config import Train
-from pruning.cost import CostModel, conv_widths, count_macs, count_parameters
+from pruning.cost import conv_widths, count_macs, count_parameters
 from pruning.criteria import score as score_channels
+from pruning.cutting import cut
 from pruning.data import Frames, carve, load_frames, read_pairs
 from pruning.errors import RunError
 from pruning.evaluate import FrameScores, false_positives, score_frames
 from pruning.grouping import find_groups
 from pruning.metrics import bootstrap
 from pruning.progress import TrainingProgress, console
-from pruning.removal import remove
 from pruning.runs import Run, Step, read_json, require, write_json
-from pruning.selection import Selection
 from pruning.sessions import open_session
 from pruning.training import Trainer
 
@@ -80,15 +79,12 @@ def prune(run: Run) -> None:
     present = checkpoint.load(require(run.before(step), "train"))
     size = present.spec.size
     groups = find_groups(present.network, size, recipe.protect)
-    cost = CostModel(present.network, groups, size)
     with np.load(require(step.scores, "score")) as stored:
         scores = {name: torch.from_numpy(stored[name]) for name in stored}
-    selection = Selection(cost, scores, recipe.grid, recipe.floor, recipe.ranking == "per-cost")
     share = recipe.steps[step.number - 1]
     budget = int(share * dense_macs(run))
-    removed = selection.select(budget)
     before, macs_before = conv_widths(present.network), count_macs(present.network, size)
-    history = remove(present.network, size, removed)
+    removed = cut(present, groups, scores, recipe, budget)
     macs = count_macs(present.network, size)
     plan = {
         "step": step.number,
@@ -102,7 +98,6 @@ def prune(run: Run) -> None:
         "removed": removed,
     }
     write_json(step.plan, plan)
-    present.history = [*present.history, *history]
     checkpoint.save(step.pruned, present)
     console.print(
         f"step {step.number}: {macs_before / 1e6:,.0f} -> {macs / 1e6:,.0f} M MACs (budget {budget / 1e6:,.0f})"

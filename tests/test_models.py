@@ -16,7 +16,7 @@ from pruning.data import read_pairs
 from pruning.metrics import dice
 
 MODELS = Path("models")
-DATA = Path(os.environ.get("POLYPRUNE_ROOT", "../shared")) / "data"
+DATA = Path(os.environ.get("PRUNING_ROOT", "../shared")) / "data"
 SPLIT = DATA / "splits/kvasir-seg_official_val120.txt"
 MANIFESTS = sorted(MODELS.glob("*/*/manifest.json"))
 
@@ -42,7 +42,7 @@ def test_a_pruned_model_costs_at_most_half_of_its_dense_one(found):
             assert model.manifest.macs <= 0.5 * dense.manifest.macs
 
 
-@pytest.mark.skipif(not SPLIT.is_file(), reason=f"{SPLIT} is not here: set POLYPRUNE_ROOT to the folder with data/")
+@pytest.mark.skipif(not SPLIT.is_file(), reason=f"{SPLIT} is not here: set PRUNING_ROOT to the folder with data/")
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.parent.name)
 def test_the_service_segments_as_well_as_the_manifest_says(path, found):
     """The service decodes JPEGs at a smaller scale than `evaluate` does: mean Dice may differ by no more than .002."""

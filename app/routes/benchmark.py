@@ -14,7 +14,7 @@ from app.comparison import Sample, Spec
 from app.errors import BadBody, BadParameter, UnsupportedMediaType
 from app.model import Model
 from app.registry import Registry
-from app.routes.body import FILE, MULTIPART, media_type, read_bytes, read_form
+from app.routes.body import FILE, FRAME_ERRORS, MULTIPART, media_type, read_bytes, read_form
 from app.routes.problems import describe_validation, documented
 from app.routes.services import Serviced, Services
 from app.settings import Settings
@@ -50,14 +50,8 @@ STARTED: dict[int | str, dict[str, Any]] = {
     **documented(
         errors.UnknownModel,
         errors.BenchmarkRunning,
-        errors.BodyTooLarge,
-        errors.FrameTooLarge,
-        errors.UnsupportedMediaType,
-        errors.NotAnImage,
-        errors.UnsupportedFrame,
+        *FRAME_ERRORS,
         errors.BadParameter,
-        errors.BadBody,
-        errors.CorruptFrame,
         errors.NoModelReady,
     ),
 }

@@ -15,12 +15,24 @@ from fastapi import Request
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from app import errors
 from app.errors import BadBody, BodyTooLarge, UnsupportedMediaType
 
 FILE = "file"
 MULTIPART = "multipart/form-data"
 BINARY = "application/octet-stream"
 MAX_FIELDS = 100
+
+# What a request that brings a frame can meet, for the documentation of its route.
+FRAME_ERRORS = (
+    errors.BodyTooLarge,
+    errors.FrameTooLarge,
+    errors.UnsupportedMediaType,
+    errors.NotAnImage,
+    errors.UnsupportedFrame,
+    errors.BadBody,
+    errors.CorruptFrame,
+)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from app import errors, render
 from app.clock import Clock
 from app.lesions import Segmentation
 from app.model import Model
-from app.routes.body import BINARY, FILE, MULTIPART, read_frame
+from app.routes.body import BINARY, FILE, FRAME_ERRORS, MULTIPART, read_frame
 from app.routes.problems import documented
 from app.routes.services import Serviced, Services
 from app.segment import segment
@@ -65,14 +65,8 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     },
     **documented(
         errors.UnknownModel,
-        errors.BodyTooLarge,
-        errors.FrameTooLarge,
-        errors.UnsupportedMediaType,
-        errors.NotAnImage,
-        errors.UnsupportedFrame,
+        *FRAME_ERRORS,
         errors.BadParameter,
-        errors.BadBody,
-        errors.CorruptFrame,
         errors.NoModelReady,
     ),
 }

@@ -56,7 +56,7 @@ SCHEMA = Path("models/manifest.schema.json").resolve()
 
 def pruning(*arguments, root):
     """The command line in a process of its own, as a user starts it in the folder `root`."""
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "POLYPRUNE_ROOT": str(root)}
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "PRUNING_ROOT": str(root)}
     command = [sys.executable, "-m", "pruning", *arguments]
     subprocess.run(command, check=True, env=environment, cwd=root)
 
@@ -65,7 +65,7 @@ def pruning(*arguments, root):
 def say(finished, monkeypatch, capsys):
     """Calls the command line in this process, in the folder of the finished run: exit code and what it printed."""
     monkeypatch.chdir(finished)
-    monkeypatch.setenv("POLYPRUNE_ROOT", str(finished))
+    monkeypatch.setenv("PRUNING_ROOT", str(finished))
 
     def call(*arguments):
         with pytest.raises(SystemExit) as end:

@@ -1,0 +1,28 @@
+"""One cut: select channels under a budget, and remove them."""
+
+from __future__ import annotations
+
+from pruning.checkpoint import Checkpoint
+from pruning.config import Prune
+from pruning.cost import CostModel
+from pruning.criteria import Scores
+from pruning.groups import Group
+from pruning.removal import remove
+from pruning.selection import Removed, Selection
+
+
+def cut(present: Checkpoint, groups: list[Group], scores: Scores, recipe: Prune, budget: int) -> Removed:
+    """Prune a checkpoint in place to at most `budget` MACs, and extend its history.
+
+    Returns:
+        The channels that were removed, as they were numbered before.
+
+    Raises:
+        BudgetError: no selection reaches the budget; nothing is removed then.
+    """
+    size = present.spec.size
+    cost = CostModel(present.network, groups, size)
+    selection = Selection(cost, scores, recipe.grid, recipe.floor, recipe.ranking == "per-cost")
+    removed = selection.select(budget)
+    present.history = [*present.history, *remove(present.network, size, removed)]
+    return removed
