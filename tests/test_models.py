@@ -16,7 +16,7 @@ from pruning.data import read_pairs
 from pruning.metrics import dice
 
 MODELS = Path("models")
-DATA = Path(os.environ.get("PRUNING_ROOT", "../shared")) / "data"
+DATA = Path(os.environ.get("PRUNING_ROOT", ".")) / "data"
 SPLIT = DATA / "splits/kvasir-seg_official_val120.txt"
 MANIFESTS = sorted(MODELS.glob("*/*/manifest.json"))
 
