@@ -108,6 +108,8 @@ def run_all(recipe: Recipe, run: Out = None, root: Root = HERE) -> None:
         if not step.pruned.is_file():
             stations.prune(current)
         stations.finetune(current)
+    if not current.pruned.is_file():  # interrupted after the last step
+        stations.finetune(current)
     stations.export_graphs(current)
     stations.evaluate(current)
     console.print(f"wrote {report.write(current)}")

@@ -108,7 +108,8 @@ class Recipe(Section):
     data: Data
     train: Annotated[tuple[Stage, ...], Field(min_length=1)]
     prune: Prune
-    finetune: Train
+    finetune: Train = Field(description="after each step")
+    polish: Train | None = Field(None, description="a longer fine-tuning after the last step")
     publish: Publish
 
 

@@ -51,6 +51,7 @@ def steps(history: list[dict[str, str]], plans: list[dict[str, Any]], dense_macs
     last_stage = max((name for name in best if name.startswith("train-")), default="")
     points = [(dense_macs, best.get(last_stage))]
     points += [(plan["macs"], best.get(f"finetune-{plan['step']}")) for plan in plans]
+    points[-1] = (points[-1][0], best.get("polish", points[-1][1]))
     known = [(macs / 1e9, dice) for macs, dice in points if dice is not None]
     figure = Figure(figsize=(5, 3))
     axes = figure.subplots()

@@ -9,6 +9,7 @@
         steps/1/pruned.pt     prune
         steps/1/tuned.pt      finetune
         steps/2/...           and so on, one folder for each of prune.steps
+        pruned.pt             finetune: after the last step, polished if the recipe says so
         history.csv           every epoch of train and finetune
         export/dense.onnx     export
         export/pruned.onnx    export
@@ -46,6 +47,7 @@ class Run:
         self.root = root
         self.config = folder / "config.toml"
         self.dense = folder / "dense.pt"
+        self.pruned = folder / "pruned.pt"
         self.history = folder / "history.csv"
         self.metrics = folder / "metrics.json"
         self.report = folder / "report.html"
@@ -97,11 +99,6 @@ class Run:
         """The first step that is not finished; None when all are."""
         return next((step for step in self.steps() if not step.tuned.is_file()), None)
 
-    @property
-    def pruned(self) -> Path:
-        """The network after the last step."""
-        return self.steps()[-1].tuned
-
     def graph(self, variant: str) -> Path:
         """The exported graph of variant `dense` or `pruned`."""
         return self.folder / "export" / f"{variant}.onnx"
@@ -111,7 +108,7 @@ class Run:
         return self.dense if variant == "dense" else self.pruned
 
     def append_history(self, phase: str, epoch: Epoch) -> None:
-        """Add one epoch of `train-<stage>` or `finetune-<step>` to history.csv."""
+        """Add one epoch of `train-<stage>`, `finetune-<step>` or `polish` to history.csv."""
         row = {"phase": phase, **asdict(epoch)}
         new = not self.history.is_file()
         with self.history.open("a", newline="", encoding="utf-8") as file:

@@ -105,11 +105,23 @@ def prune(run: Run) -> None:
 
 
 def finetune(run: Run) -> None:
-    """Fine-tune the network that was just pruned: writes tuned.pt and adds to history.csv."""
-    step = _unfinished(run)
-    start = checkpoint.load(require(step.pruned, "prune"))
-    done = fit_network(run, f"finetune-{step.number}", start, run.recipe.finetune, step.state)
-    checkpoint.save(step.tuned, done)
+    """Fine-tune the network that was just pruned: writes tuned.pt, and after the last step pruned.pt."""
+    step = run.current()
+    if step is not None:
+        start = checkpoint.load(require(step.pruned, "prune"))
+        done = fit_network(run, f"finetune-{step.number}", start, run.recipe.finetune, step.state)
+        checkpoint.save(step.tuned, done)
+    if run.current() is None:
+        _polish(run)
+
+
+def _polish(run: Run) -> None:
+    if run.pruned.is_file():
+        console.print(f"{run.pruned} is there already")
+        return
+    last = checkpoint.load(run.steps()[-1].tuned)
+    recipe = run.recipe.polish
+    checkpoint.save(run.pruned, fit_network(run, "polish", last, recipe, run.state) if recipe else last)
 
 
 def fit_network(

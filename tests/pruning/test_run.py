@@ -46,6 +46,9 @@ floor = 4
 epochs = 1
 batch = 4
 teacher = 0.5
+[polish]
+epochs = 1
+batch = 4
 [publish]
 dense = "tiny-dense"
 pruned = "tiny-pruned"
@@ -95,6 +98,7 @@ def test_every_station_left_its_file(finished):
         "config.toml",
         "stages/1.pt",
         "dense.pt",
+        "pruned.pt",
         "history.csv",
         "metrics.json",
         "report.html",
