@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.synthetic import SIZE, blocks, colonoscopy, decode, encode
 
 URL = "/v1/segment"
 PNG = {"content-type": "image/png"}
-FRAMES = Path("/work/shared/data/kvasir-seg/images")
+FRAMES = Path(os.environ.get("PRUNING_ROOT", ".")) / "data/kvasir-seg/images"
 
 
 def doubled(coarse: np.ndarray) -> np.ndarray:
@@ -195,7 +196,7 @@ def test_services_do_not_share_anything(serve: Serve) -> None:
     assert "polyprune_frames_total{" not in second.get("/metrics").text
 
 
-@pytest.mark.skipif(not FRAMES.is_dir(), reason="needs the shared Kvasir-SEG frames")
+@pytest.mark.skipif(not FRAMES.is_dir(), reason="needs Kvasir-SEG: set PRUNING_ROOT to the folder with data/")
 def test_real_frames(client: httpx.Client) -> None:
     for path in sorted(FRAMES.iterdir())[:5]:
         with Image.open(path) as image:
