@@ -124,5 +124,5 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except PruningError as error:
-        console.print(f"[red]error:[/red] {error}", style="default", markup=True)
+        console.print(f"error: {error}", style="red", markup=False)  # messages may hold brackets
         raise SystemExit(1) from error

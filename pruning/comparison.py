@@ -43,21 +43,21 @@ def compare(run: Run, share: float, epochs: int) -> Table:
     path = run.folder / f"compare-{share:g}.json"
     results: dict[str, Any] = read_json(path) if path.is_file() else {}
     test = load_frames(read_pairs(run.root / recipe.data.root, run.root / recipe.data.test), recipe.network.size)
+    sample = stations.scoring_sample(run)
     for name, settings in CRITERIA.items():
         if name not in results:
             chosen = Prune.model_validate({**recipe.prune.model_dump(), **settings, "steps": (share,)})
-            results[name] = _measure(run, name, chosen, epochs, test)
+            results[name] = _measure(run, name, chosen, epochs, sample, test)
             write_json(path, results)
     return table(results, share, epochs)
 
 
-def _measure(run: Run, name: str, chosen: Prune, epochs: int, test: Frames) -> dict[str, Any]:
+def _measure(run: Run, name: str, chosen: Prune, epochs: int, sample: Frames, test: Frames) -> dict[str, Any]:
     """Prune by one criterion; Dice of each test frame before and after fine-tuning."""
     recipe = run.recipe
     pruned = checkpoint.load(require(run.dense, "train"))
     size = pruned.spec.size
     groups = find_groups(pruned.network, size, chosen.protect)
-    sample = stations.scoring_sample(run)
     scores = score(pruned.network, pruned.spec, groups, sample, chosen, recipe.seed)
     cut(pruned, groups, scores, chosen, int(chosen.steps[0] * count_macs(pruned.network, size)))
     before = frame_dice(pruned.network, pruned.spec, test, recipe.threshold)

@@ -48,8 +48,8 @@ def steps(history: list[dict[str, str]], plans: list[dict[str, Any]], dense_macs
     """Best validation Dice against MACs: the dense network, then each step after fine-tuning."""
     phases = _phases(history)
     best = {name: max(float(row["dice"]) for row in rows) for name, rows in phases.items()}
-    last_stage = max((name for name in best if name.startswith("train-")), default="")
-    points = [(dense_macs, best.get(last_stage))]
+    stages = [name for name in best if name.startswith("train-")]  # in the order in which they were run
+    points = [(dense_macs, best[stages[-1]] if stages else None)]
     points += [(plan["macs"], best.get(f"finetune-{plan['step']}")) for plan in plans]
     points[-1] = (points[-1][0], best.get("polish", points[-1][1]))
     known = [(macs / 1e9, dice) for macs, dice in points if dice is not None]

@@ -39,6 +39,9 @@ def load_training_part(run: Run, size: int) -> tuple[Frames, Frames]:
 
 def train(run: Run) -> None:
     """Train the dense network stage by stage: writes stages/*.pt and dense.pt, and adds to history.csv."""
+    if run.dense.is_file():
+        console.print(f"{run.dense} is there already")
+        return
     torch.manual_seed(run.recipe.seed)  # of the layers that start at random
     network = checkpoint.create(run.recipe.network)
     for number, stage in enumerate(run.recipe.train, start=1):
