@@ -55,6 +55,7 @@ class Train(Section):
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="decay a step; the average is what is kept")
     teacher: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="weight of the dense probability as target")
     close_ups: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="share of frames cropped to a close-up")
+    colour: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="strength of the colour jitter")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of the convolutions' arithmetic while training")
 
 

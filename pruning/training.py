@@ -57,7 +57,7 @@ class Trainer:
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.loss = DiceCELoss(sigmoid=True)
-        self.transform = augmentation(start.spec.size, recipe.close_ups)
+        self.transform = augmentation(start.spec.size, recipe.close_ups, recipe.colour)
         self.epoch = 0
         self.best = -1.0
         self.best_state: dict[str, Tensor] = {}
