@@ -77,7 +77,9 @@ class Prune(Section):
     steps: tuple[Share, ...] = Field(description="share of the dense MACs left after each step, falling")
     grid: Positive = Field(16, description="widths become multiples of this, rounded up")
     floor: Positive = Field(16, description="no width falls below this")
-    ranking: Literal["per-cost", "plain"] = Field("per-cost", description="importance per MAC saved, or importance")
+    cost_exponent: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="what goes first has the least importance / saved MACs ** this; 0 ignores cost"
+    )
     protect: tuple[str, ...] = Field((), description="layers, by name or prefix, that keep every channel")
 
     @model_validator(mode="after")

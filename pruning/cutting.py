@@ -22,7 +22,7 @@ def cut(present: Checkpoint, groups: list[Group], scores: Scores, recipe: Prune,
     """
     size = present.spec.size
     cost = CostModel(present.network, groups, size)
-    selection = Selection(cost, scores, recipe.grid, recipe.floor, recipe.ranking == "per-cost")
+    selection = Selection(cost, scores, recipe.grid, recipe.floor, recipe.cost_exponent)
     removed = selection.select(budget)
     present.history = [*present.history, *remove(present.network, size, removed)]
     return removed

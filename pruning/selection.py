@@ -1,4 +1,4 @@
-"""Which channels go: blocks on the width grid, the least important per MAC saved first, until the budget is met."""
+"""Which channels go: blocks on the width grid, the least important for what they cost first, until the budget is met."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Selection:
     Example: 40 channels on a grid of 16 go 40 -> 32 -> 16.
     """
 
-    def __init__(self, cost: CostModel, scores: Scores, grid: int, floor: int, per_cost: bool) -> None:
+    def __init__(self, cost: CostModel, scores: Scores, grid: int, floor: int, cost_exponent: float) -> None:
         self.cost = cost
         self.order = {name: values.argsort(stable=True).tolist() for name, values in scores.items()}
         self.scores = {name: values.tolist() for name, values in scores.items()}
         self.grid = grid
         self.floor = floor
-        self.per_cost = per_cost
+        self.cost_exponent = cost_exponent
 
     def select(self, budget: int) -> Removed:
         """Channels to remove so that the network costs at most `budget` MACs.
@@ -69,7 +69,7 @@ class Selection:
         return Block(name, target, self.cost.saving(widths, name, target), importance)
 
     def _rank(self, block: Block) -> float:
-        return block.importance / block.saving if self.per_cost else block.importance / self.grid
+        return float(block.importance / block.saving**self.cost_exponent)
 
     def _give_back(self, widths: Widths, taken: list[tuple[str, int]], budget: int) -> None:
         """The last block overshoots: return the blocks that still fit, those taken last first."""

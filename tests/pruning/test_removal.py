@@ -19,7 +19,7 @@ def choose(network, share=0.5, grid=8):
     random = torch.Generator().manual_seed(0)
     scores = {group.name: torch.rand(group.width, generator=random) for group in groups}
     cost = CostModel(network, groups, SIZE)
-    removed = Selection(cost, scores, grid, grid, per_cost=False).select(int(share * cost.macs(cost.full)))
+    removed = Selection(cost, scores, grid, grid, cost_exponent=0).select(int(share * cost.macs(cost.full)))
     return groups, removed, cost
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import registry
-from pruning import cli
+from pruning import cli, comparison
 from tests.pruning.dataset import write_dataset, write_pair
 
 RECIPE = """
@@ -168,3 +168,25 @@ def test_an_unreachable_budget_is_refused_before_anything_is_removed(finished, s
     assert code == 1
     assert "the smallest network on a grid of 4" in text
     assert not (run / "steps/1/pruned.pt").exists()
+
+
+def test_compare_prunes_by_every_criterion_to_equal_macs_and_goes_on_where_it_stopped(finished, say):
+    run = finished / "runs/compared"
+    run.mkdir()
+    for name in ("config.toml", "dense.pt"):
+        shutil.copy(finished / "runs/tiny" / name, run)
+    arguments = ("compare", "runs/compared", "--share", "0.6", "--epochs", "1")
+    assert say(*arguments)[0] == 0
+    path = run / "compare-0.6.json"
+    results = json.loads(path.read_text())
+    budget = 0.6 * json.loads((finished / "runs/tiny/metrics.json").read_text())["dense"]["macs"]
+    assert set(results) == set(comparison.CRITERIA)
+    assert all(0.9 * budget < result["macs"] <= budget for result in results.values())
+    assert all(len(result["before"]) == len(result["after"]) == 4 for result in results.values())
+
+    kept = {**results, "l1": {**results["l1"], "parameters": 12_340_000}}
+    del kept["random"]
+    path.write_text(json.dumps(kept))
+    _, shown = say(*arguments)
+    assert "12.34" in shown  # taken as it was found
+    assert json.loads(path.read_text()) == {**kept, "random": results["random"]}
