@@ -22,6 +22,7 @@ from app.routes.problems import Problem, describe, documented
 from app.routes.segment import BINARY_SCHEMA, MODEL_HEADERS, model_headers, work
 from app.routes.services import Serviced, Services
 
+PATH = "/v1/segment/batch"
 router = APIRouter(tags=["segmentation"])
 log = logging.getLogger(__name__)
 
@@ -71,11 +72,20 @@ BODY: dict[str, Any] = {
 EXAMPLE = {
     "results": [
         {"index": 0, "filename": "a.jpg", "report": OUTPUTS["json"].example},
-        {"index": 1, "filename": "b.jpg", "error": {**describe(errors.CorruptFrame(errors.CorruptFrame.example))}},
+        {
+            "index": 1,
+            "filename": "b.jpg",
+            "error": {**describe(errors.CorruptFrame(errors.CorruptFrame.example)), "instance": PATH},
+        },
     ]
 }
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"model": BatchAnswer, "headers": MODEL_HEADERS, "content": {outputs.JSON: {"example": EXAMPLE}}},
+    200: {
+        "model": BatchAnswer,
+        "description": "One result for each file, in their order.",
+        "headers": MODEL_HEADERS,
+        "content": {outputs.JSON: {"example": EXAMPLE}},
+    },
     **documented(
         errors.UnknownModel,
         errors.BodyTooLarge,
@@ -88,7 +98,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/v1/segment/batch", response_class=StreamingResponse, responses=ANSWERS, openapi_extra=BODY)
+@router.post(PATH, response_class=StreamingResponse, responses=ANSWERS, openapi_extra=BODY)
 async def segment_batch(
     request: Request, query: Annotated[BatchQuery, Query()], services: Serviced
 ) -> StreamingResponse:

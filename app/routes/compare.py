@@ -11,6 +11,7 @@ from app import errors, frames, outputs, render
 from app.clock import Clock
 from app.errors import BadParameter, UnknownModel
 from app.model import Model
+from app.outputs import OUTPUTS
 from app.registry import Registry
 from app.render import MEDIA_TYPES, Format
 from app.render.pair import LEGEND, Pair
@@ -41,6 +42,17 @@ class CompareQuery(BaseModel):
     format: Annotated[Format, Field(description="picture: kind of file")] = "jpeg"
 
 
+REPORT = OUTPUTS["json"].example
+EXAMPLE = {
+    "frame": REPORT["frame"],
+    "dense": {**REPORT, "model": "polyp-lite0-dense", "timings": {"fit": 0.1, "network": 52.7, "mask": 0.2}},
+    "pruned": {**REPORT, "timings": {"fit": 0.1, "network": 29.3, "mask": 0.2}},
+    "difference": {"size": [3, 4], "counts": "<"},
+    "difference_pixels": 0,
+    "agreement": {"dice": 1.0, "dense_pixels": 4, "pruned_pixels": 4},
+    "network_ms": {"dense": 52.7, "pruned": 29.3},
+    "timings": {"queue": 0.1, "decode": 0.9, "dense": 53.1, "pruned": 29.7},
+}
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Both reports with their difference, or a picture of it.",
@@ -50,7 +62,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
             **TIMING,
         },
         "content": {
-            outputs.JSON: {"schema": {"$ref": "#/components/schemas/PairReport"}},
+            outputs.JSON: {"schema": {"$ref": "#/components/schemas/PairReport"}, "example": EXAMPLE},
             "image/jpeg": {"schema": BINARY_SCHEMA, "example": outputs.JPEG_START},
             "image/png": {"schema": BINARY_SCHEMA, "example": outputs.PNG_START},
         },

@@ -13,6 +13,7 @@ import pytest
 
 from app.engine import Engine
 from app.outputs import OUTPUTS
+from app.routes import batch
 from tests.app.test_problems import check
 from tests.conftest import Serve
 from tests.synthetic import SIZE, colonoscopy, decode, encode
@@ -148,13 +149,19 @@ def test_batch_leaves_workers_to_others(serve: Serve) -> None:
     """While a batch is still being answered, a single frame is; each result is sent once it is there."""
     client = serve(workers=2)
     frames = [("file", ("f", encode(np.zeros((1500, 1500, 3), np.uint8))))] * 20
-    with client.stream("POST", URL, params={"output": "numpy"}, files=frames) as batch:
-        chunks = batch.iter_bytes()
+    with client.stream("POST", URL, params={"output": "numpy"}, files=frames) as answer:
+        chunks = answer.iter_bytes()
         first = next(chunks)
         assert client.post("/v1/segment", files={"file": GOOD}).status_code == 200
         rest = b"".join(chunks)
     assert first.startswith(b'{"results":[')
     assert rest.endswith(b"]}")
+
+
+def test_example_in_the_documentation_is_an_answer() -> None:
+    answer = batch.BatchAnswer.model_validate(batch.EXAMPLE)
+    assert answer.results[0].report
+    assert answer.results[1].error
 
 
 def test_frames_are_counted(serve: Serve) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pycocotools import mask as coco
 
 from app.render import pair
+from app.routes import compare
 from tests.app.test_problems import check
 from tests.conftest import Serve
 from tests.synthetic import SIZE, colonoscopy, decode, encode, write_model, write_pair
@@ -176,3 +177,9 @@ def test_both_models_are_counted(serve: Serve) -> None:
     post(client, gradient())
     for model in ("red-dense/1", "red-pruned/1"):
         assert f'polyprune_frames_total{{model="{model}",output="compare"}} 1.0' in client.get("/metrics").text
+
+
+def test_example_in_the_documentation_is_a_report() -> None:
+    example = pair.PairReport.model_validate(compare.EXAMPLE)
+    assert not unpack(example.difference.model_dump()).any()
+    assert example.network_ms.dense == example.dense.timings["network"]
