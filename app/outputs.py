@@ -18,6 +18,8 @@ from app.render import Format, Style
 JSON = "application/json"
 GEOJSON = "application/geo+json"
 
+ALWAYS = frozenset(("model", "threshold", "output"))  # parameters that belong to every output
+
 Name = Literal["mask", "overlay", "probability", "numpy", "json", "geojson"]
 Renderer = Callable[[Segmentation, Model, Clock, "SegmentQuery"], bytes]
 
@@ -122,8 +124,8 @@ def _geojson(segmentation: Segmentation, _model: Model, clock: Clock, _query: Se
     return render.geojson(segmentation, clock).model_dump_json().encode()
 
 
-ALWAYS = frozenset(("model", "threshold", "output"))
 PNG_START, JPEG_START, NPY_START = "\x89PNG\r\n\x1a\n", "\xff\xd8\xff", "\x93NUMPY\x01\x00"
+# A new output is its name in `Name` and its row here.
 OUTPUTS: dict[Name, Output] = {
     "mask": Output(
         media_type="image/png",

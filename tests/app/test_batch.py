@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import logging
+import re
+import time
 from typing import Any
 
 import httpx
@@ -156,6 +158,18 @@ def test_batch_leaves_workers_to_others(serve: Serve) -> None:
         rest = b"".join(chunks)
     assert first.startswith(b'{"results":[')
     assert rest.endswith(b"]}")
+
+
+def test_batch_ends_when_its_client_leaves(serve: Serve) -> None:
+    """Results are megabytes that nobody reads, so that most frames are still to come."""
+    client = serve()
+    frames = [("file", ("f", encode(np.zeros((1500, 1500, 3), np.uint8))))] * 20
+    with client.stream("POST", URL, params={"output": "numpy"}, files=frames) as answer:
+        next(answer.iter_bytes())
+    while "polyprune_requests_in_flight 1.0" not in client.get("/metrics").text:  # this request itself
+        time.sleep(0.01)
+    done = re.search(r'polyprune_frames_total\{.*output="numpy"\} ([\d.]+)', client.get("/metrics").text)
+    assert done is None or float(done[1]) < 20
 
 
 def test_example_in_the_documentation_is_an_answer() -> None:
