@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import logging
 import re
 import time
@@ -147,29 +148,36 @@ def test_bad_requests(client: httpx.Client, sent: dict[str, Any], status: int, s
     check(client.post(URL, **sent), status, slug)
 
 
+LARGE = [("file", ("f", encode(np.zeros((1500, 1500, 3), np.uint8))))] * 20  # as NumPy arrays 12 MB each
+
+
+def frames_done(client: httpx.Client) -> float:
+    found = re.search(r'polyprune_frames_total\{.*output="numpy"\} ([\d.]+)', client.get("/metrics").text)
+    return float(found[1]) if found else 0
+
+
 def test_batch_leaves_workers_to_others(serve: Serve) -> None:
     """While a batch is still being answered, a single frame is; each result is sent once it is there."""
     client = serve(workers=2)
-    frames = [("file", ("f", encode(np.zeros((1500, 1500, 3), np.uint8))))] * 20
-    with client.stream("POST", URL, params={"output": "numpy"}, files=frames) as answer:
+    with client.stream("POST", URL, params={"output": "numpy"}, files=LARGE) as answer:
         chunks = answer.iter_bytes()
-        first = next(chunks)
+        first = b""
+        while len(first) < 1000:
+            first += next(chunks)
         assert client.post("/v1/segment", files={"file": GOOD}).status_code == 200
-        rest = b"".join(chunks)
-    assert first.startswith(b'{"results":[')
-    assert rest.endswith(b"]}")
+        assert 1 <= frames_done(client) < 20
+        results = json.loads(first + b"".join(chunks))["results"]
+    assert [result["index"] for result in results] == list(range(20))
+    assert frames_done(client) == 20
 
 
 def test_batch_ends_when_its_client_leaves(serve: Serve) -> None:
-    """Results are megabytes that nobody reads, so that most frames are still to come."""
     client = serve()
-    frames = [("file", ("f", encode(np.zeros((1500, 1500, 3), np.uint8))))] * 20
-    with client.stream("POST", URL, params={"output": "numpy"}, files=frames) as answer:
+    with client.stream("POST", URL, params={"output": "numpy"}, files=LARGE) as answer:
         next(answer.iter_bytes())
     while "polyprune_requests_in_flight 1.0" not in client.get("/metrics").text:  # this request itself
         time.sleep(0.01)
-    done = re.search(r'polyprune_frames_total\{.*output="numpy"\} ([\d.]+)', client.get("/metrics").text)
-    assert done is None or float(done[1]) < 20
+    assert frames_done(client) < 20
 
 
 def test_example_in_the_documentation_is_an_answer() -> None:
