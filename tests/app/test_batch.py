@@ -148,7 +148,7 @@ def test_bad_requests(client: httpx.Client, sent: dict[str, Any], status: int, s
     check(client.post(URL, **sent), status, slug)
 
 
-LARGE = [("file", ("f", encode(np.zeros((1500, 1500, 3), np.uint8))))] * 20  # as NumPy arrays 12 MB each
+LARGE = [("file", ("f", encode(np.zeros((1200, 1200, 3), np.uint8))))] * 12  # as NumPy arrays 8 MB each
 
 
 def frames_done(client: httpx.Client) -> float:
@@ -165,10 +165,10 @@ def test_batch_leaves_workers_to_others(serve: Serve) -> None:
         while len(first) < 1000:
             first += next(chunks)
         assert client.post("/v1/segment", files={"file": GOOD}).status_code == 200
-        assert 1 <= frames_done(client) < 20
+        assert 1 <= frames_done(client) < 12
         results = json.loads(first + b"".join(chunks))["results"]
-    assert [result["index"] for result in results] == list(range(20))
-    assert frames_done(client) == 20
+    assert [result["index"] for result in results] == list(range(12))
+    assert frames_done(client) == 12
 
 
 def test_batch_ends_when_its_client_leaves(serve: Serve) -> None:
@@ -177,7 +177,7 @@ def test_batch_ends_when_its_client_leaves(serve: Serve) -> None:
         next(answer.iter_bytes())
     while "polyprune_requests_in_flight 1.0" not in client.get("/metrics").text:  # this request itself
         time.sleep(0.01)
-    assert frames_done(client) < 20
+    assert frames_done(client) < 12
 
 
 def test_example_in_the_documentation_is_an_answer() -> None:
