@@ -27,6 +27,10 @@ class Clock:
         finally:
             self.timings[name] = (time.perf_counter() - start) * 1e3
 
+    def rounded(self) -> dict[str, float]:
+        """Milliseconds by stage, to the microsecond."""
+        return {stage: round(duration, 3) for stage, duration in self.timings.items()}
+
     def header(self) -> str:
         """The value of a `Server-Timing` header (W3C Server Timing, section 2)."""
         return ", ".join(f"{name};dur={duration:.3f}" for name, duration in self.timings.items())

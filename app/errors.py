@@ -5,6 +5,8 @@
     │   ├── BadParameter             422  bad-parameter
     │   ├── BadBody                  422  bad-body
     │   ├── BodyTooLarge             413  body-too-large
+    │   ├── TooManyFrames            413  too-many-frames
+    │   ├── NotAcceptable            406  not-acceptable
     │   └── UnsupportedMediaType     415  unsupported-media-type
     ├── FrameError
     │   ├── NotAnImage               415  not-an-image
@@ -76,6 +78,27 @@ class BodyTooLarge(RequestError):
     slug = "body-too-large"
     title = "Request body too large"
     example = "The body is longer than the limit of 33554432 bytes: send a compressed or smaller frame."
+
+
+class TooManyFrames(RequestError):
+    """A batch of more frames than the service takes at once."""
+
+    status = 413
+    slug = "too-many-frames"
+    title = "Too many frames in one batch"
+    example = "The batch has 40 frames, and at most 32 are taken: send several batches."
+
+
+class NotAcceptable(RequestError):
+    """No output has a media type that `Accept` allows."""
+
+    status = 406
+    slug = "not-acceptable"
+    title = "No acceptable output"
+    example = (
+        "None of image/png, image/jpeg, application/json is accepted by 'text/html': change Accept, or name an "
+        "output with output=."
+    )
 
 
 class UnsupportedMediaType(RequestError):

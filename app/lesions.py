@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -40,6 +40,7 @@ class Lesion:
         area: in pixels, holes not counted.
         fraction: area over the frame's pixels.
         probability: mean over its pixels.
+        inside: bool [height, width] of the box, its own pixels.
     """
 
     box: tuple[int, int, int, int]
@@ -47,6 +48,7 @@ class Lesion:
     area: int
     fraction: float
     probability: float
+    inside: NDArray[np.bool_] = field(repr=False, compare=False)
 
 
 def mask_of(probability: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
@@ -72,6 +74,7 @@ def _lesion(segmentation: Segmentation, labels: NDArray[np.int32], stats: NDArra
         fraction=area / segmentation.mask.size,
         # Bilinear weights add up to 1 but for rounding, so that a sure lesion may come out a hair above 1.
         probability=min(1.0, float(segmentation.probability[window][inside].mean(dtype=np.float64))),
+        inside=inside,
     )
 
 

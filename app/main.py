@@ -14,8 +14,8 @@ from app import __version__, machine, registry
 from app.benchmark import Benchmarks
 from app.metrics import Metrics
 from app.registry import Registry
-from app.render import Report
-from app.routes import benchmark, health, models, problems, segment
+from app.render import FeatureCollection, PairReport, Report
+from app.routes import batch, benchmark, compare, health, models, problems, segment
 from app.routes.observe import Observe
 from app.routes.problems import Problem
 from app.routes.services import Services
@@ -49,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Observe, metrics=metrics)
     problems.install(app)
-    for module in (segment, models, benchmark, health):
+    for module in (segment, batch, compare, models, benchmark, health):
         app.include_router(module.router)
     _document(app)
     return app
@@ -90,7 +90,7 @@ def _document(app: FastAPI) -> None:
     def openapi() -> dict[str, object]:
         schema = generate()
         template = "#/components/schemas/{model}"
-        for model in (Problem, Report):
+        for model in (Problem, Report, FeatureCollection, PairReport):
             definition = model.model_json_schema(ref_template=template)
             schema["components"]["schemas"] |= definition.pop("$defs", {}) | {model.__name__: definition}
         return schema

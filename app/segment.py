@@ -5,6 +5,7 @@ from __future__ import annotations
 from app import frames
 from app.clock import Clock
 from app.fit import Stretch
+from app.frames import Frame
 from app.lesions import Segmentation, mask_of
 from app.model import Model
 
@@ -34,6 +35,12 @@ def segment(
     with clock.stage("decode"):
         at_least = None if whole else (spec.height, spec.width)
         frame = frames.decode(data, max_pixels=max_pixels, at_least=at_least)
+    return segment_frame(frame, model, clock, threshold=threshold)
+
+
+def segment_frame(frame: Frame, model: Model, clock: Clock, *, threshold: float | None = None) -> Segmentation:
+    """Fit, run, fit back, threshold; see `segment`."""
+    spec = model.manifest.input
     with clock.stage("fit"):
         fit = Stretch.of(frame, spec.height, spec.width)
         tensor = fit.apply(frame.pixels)  # [1, H, W, 3]

@@ -36,11 +36,24 @@ FRAME_ERRORS = (
 
 
 @dataclass(frozen=True)
+class Upload:
+    """One file of a multipart body, with the name that the sender gave it: it goes to no log and to no path."""
+
+    filename: str | None
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Form:
-    """A multipart body: text fields by name, and the file where there is one."""
+    """A multipart body: text fields by name, and the files, all of which are called `file`."""
 
     fields: dict[str, list[str]]
-    file: bytes | None
+    files: list[Upload]
+
+    @property
+    def file(self) -> bytes | None:
+        """The one file; None without any."""
+        return self.files[0].data if self.files else None
 
 
 class InMemoryParser(MultiPartParser):
@@ -76,7 +89,7 @@ async def read_frame(request: Request, limit: int) -> bytes:
     """
     kind = media_type(request)
     if kind == MULTIPART:
-        data = _only_file(await read_form(request, limit))
+        data = _only_files(await read_form(request, limit))[0].data
     elif kind in ("", BINARY) or kind.startswith("image/"):
         data = await read_bytes(request, limit)
     else:
@@ -92,8 +105,20 @@ async def read_bytes(request: Request, limit: int) -> bytes:
         return b"".join([chunk async for chunk in chunks])
 
 
-async def read_form(request: Request, limit: int) -> Form:
-    """A multipart body with at most one file, which is called `file`.
+async def read_frames(request: Request, limit: int) -> list[Upload]:
+    """The files of a batch: every multipart field `file`, in order; one may be empty.
+
+    Raises:
+        UnsupportedMediaType, BadBody, BodyTooLarge.
+    """
+    kind = media_type(request)
+    if kind != MULTIPART:
+        raise UnsupportedMediaType(f"Expected {MULTIPART}, got {kind!r}: set Content-Type.")
+    return _only_files(await read_form(request, limit, several=True))
+
+
+async def read_form(request: Request, limit: int, *, several: bool = False) -> Form:
+    """A multipart body with at most one file, or several, which are called `file`.
 
     Raises:
         BadBody: malformed, or other files.
@@ -105,7 +130,7 @@ async def read_form(request: Request, limit: int) -> Form:
         except MultiPartException as error:
             raise BadBody(f"The multipart body is malformed: {error.message}") from error
     try:
-        return _unpack(form)
+        return _unpack(form, several=several)
     finally:
         await form.close()
 
@@ -127,26 +152,28 @@ async def stream(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
             yield chunk
 
 
-def _unpack(form: FormData) -> Form:
+def _unpack(form: FormData, *, several: bool) -> Form:
     files = [(name, part) for name, part in form.multi_items() if isinstance(part, UploadFile)]
-    if [name for name, _ in files] not in ([], [FILE]):
-        raise BadBody(f"Expected one file, in the field {FILE!r}; got files in {[name for name, _ in files]}.")
+    names = [name for name, _ in files]
+    if set(names) - {FILE} or (len(names) > 1 and not several):
+        expected = "files, all in fields" if several else "one file, in the field"
+        raise BadBody(f"Expected {expected} {FILE!r}; got files in {names}.")
     fields: dict[str, list[str]] = {}
     for name, part in form.multi_items():
         if isinstance(part, str):
             fields.setdefault(name, []).append(part)
-    return Form(fields, files[0][1].file.read() if files else None)
+    return Form(fields, [Upload(part.filename, part.file.read()) for _, part in files])
 
 
-def _only_file(form: Form) -> bytes:
+def _only_files(form: Form) -> list[Upload]:
     if form.fields:
         raise BadBody(
-            f"Expected one field, {FILE!r} with a file; got text in {sorted(form.fields)}. "
+            f"Expected files alone, in fields {FILE!r}; got text in {sorted(form.fields)}. "
             "Parameters belong in the query, and a file needs a filename."
         )
-    if form.file is None:
+    if not form.files:
         raise BadBody(BadBody.example)
-    return form.file
+    return form.files
 
 
 def _too_large(limit: int) -> BodyTooLarge:

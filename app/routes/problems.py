@@ -52,6 +52,15 @@ def documented(*errors: type[PolypruneError]) -> dict[int | str, dict[str, Any]]
     return responses
 
 
+def describe(error: Exception) -> dict[str, Any]:
+    """A problem document's members but `instance`; what is not one of our own errors is a bug."""
+    if isinstance(error, PolypruneError):
+        kind = {"type": _urn(type(error)), "title": error.title, "status": error.status, "detail": str(error)}
+        return {**error.extra, **kind}
+    detail = "The service failed on this request; its log has the details."
+    return {"type": "about:blank", "title": "Internal error", "status": 500, "detail": detail}
+
+
 def describe_validation(error: ValidationError | RequestValidationError) -> str:
     """`where: what` for each field, with no more of the input than its place."""
     return "; ".join(f"{_place(item['loc'])}: {item['msg']}" for item in error.errors())
@@ -76,13 +85,11 @@ def _respond(request: Request, problem: dict[str, Any], headers: dict[str, str] 
 
 
 async def _on_own_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, PolypruneError)  # noqa: S101  (what it was registered for; narrows the type)
-    kind = {"type": _urn(type(error)), "title": error.title, "status": error.status, "detail": str(error)}
-    return _respond(request, {**error.extra, **kind})
+    return _respond(request, describe(error))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+    assert isinstance(error, RequestValidationError)  # noqa: S101  (what it was registered for; narrows the type)
     return await _on_own_error(request, BadParameter(describe_validation(error)))
 
 
@@ -99,8 +106,6 @@ async def _on_disconnect(request: Request, _: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _on_bug(request: Request, _: Exception) -> Response:
-    detail = "The service failed on this request; its log has the details."
-    kind = {"type": "about:blank", "title": "Internal error", "status": 500, "detail": detail}
+async def _on_bug(request: Request, error: Exception) -> Response:
     # Starlette raises the error again, for the log, and uvicorn then closes the connection: say so.
-    return _respond(request, kind, {"Connection": "close"})
+    return _respond(request, describe(error), {"Connection": "close"})

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
-from app import errors, render
+from app import errors, outputs
 from app.clock import Clock
-from app.lesions import Segmentation
 from app.model import Model
+from app.outputs import OUTPUTS, SegmentQuery
 from app.routes.body import BINARY, FILE, FRAME_ERRORS, MULTIPART, read_frame
 from app.routes.problems import documented
 from app.routes.services import Serviced, Services
 from app.segment import segment
 
-Output = Literal["mask", "overlay", "json"]
 router = APIRouter(tags=["segmentation"])
-
-
-class SegmentQuery(BaseModel):
-    """Parameters of a segmentation; any other is refused, since it is likely misspelt."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: Annotated[str | None, Field(description="`name` or `name/version`; see /v1/models")] = None
-    threshold: Annotated[
-        float | None,
-        Field(ge=0, le=1, description="probability from which on a pixel is polyp; the model's own where unset"),
-    ] = None
-    output: Annotated[
-        Output, Field(description="mask: PNG of 0 and 255; overlay: JPEG; json: lesions, RLE and timings")
-    ] = "mask"
-
-
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -48,23 +28,35 @@ BODY: dict[str, Any] = {
         },
     }
 }
-HEADERS = {
+MODEL_HEADERS = {
     "X-Polyprune-Model": {"description": "name/version that answered", "schema": {"type": "string"}},
     "X-Polyprune-Provider": {"description": "where the network ran", "schema": {"type": "string"}},
-    "Server-Timing": {"description": "milliseconds by stage", "schema": {"type": "string"}},
 }
+TIMING = {"Server-Timing": {"description": "milliseconds by stage", "schema": {"type": "string"}}}
+SCHEMAS = {outputs.JSON: "Report", outputs.GEOJSON: "FeatureCollection"}
+
+
+def _content() -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for name, output in OUTPUTS.items():
+        schema = SCHEMAS.get(output.media_type)
+        entry = content.setdefault(
+            output.media_type,
+            {"schema": {"$ref": f"#/components/schemas/{schema}"} if schema else BINARY_SCHEMA, "examples": {}},
+        )
+        entry["examples"][name] = {"summary": output.summary, "value": output.example}
+    return content
+
+
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The mask at the frame's own size and upright, the overlay, or the report.",
-        "headers": HEADERS,
-        "content": {
-            "image/png": {"schema": BINARY_SCHEMA},
-            "image/jpeg": {"schema": BINARY_SCHEMA},
-            "application/json": {"schema": {"$ref": "#/components/schemas/Report"}},
-        },
+        "description": "What `output` or `Accept` chose, at the frame's own size and upright.",
+        "headers": MODEL_HEADERS | TIMING,
+        "content": _content(),
     },
     **documented(
         errors.UnknownModel,
+        errors.NotAcceptable,
         *FRAME_ERRORS,
         errors.BadParameter,
         errors.NoModelReady,
@@ -78,48 +70,33 @@ async def segment_frame(request: Request, query: Annotated[SegmentQuery, Query()
 
     A frame with an EXIF orientation is turned upright first, and the mask is that of the upright frame.
     """
+    name = outputs.choose(query, request.headers.getlist("accept"))
     model = services.registry.resolve(query.model)
     data = await read_frame(request, services.settings.max_body_bytes)
     clock = Clock()
-    return await services.in_worker(lambda: _answer(data, model, query, clock, services))
+    content = await services.in_worker(lambda: work(data, model, name, query, clock, services))
+    headers = {**model_headers(model), "Server-Timing": clock.header()}
+    return Response(content, media_type=OUTPUTS[name].media_type_for(query), headers=headers)
 
 
-def _answer(data: bytes, model: Model, query: SegmentQuery, clock: Clock, services: Services) -> Response:
+def work(data: bytes, model: Model, name: outputs.Name, query: SegmentQuery, clock: Clock, services: Services) -> bytes:
+    """One frame's file to the bytes of its output, with all that is counted and timed."""
     clock.mark("queue")
+    output = OUTPUTS[name]
     segmentation = segment(
         data,
         model,
         clock,
         threshold=query.threshold,
-        whole=query.output == "overlay",
+        whole=output.whole,
         max_pixels=services.settings.max_pixels,
     )
-    media_type, renderer = RENDERERS[query.output]
     with clock.stage("render"):
-        content = renderer(segmentation, model, clock)
-    services.metrics.frame_done(model.id, query.output, clock)
-    headers = {
-        "X-Polyprune-Model": model.id,
-        "X-Polyprune-Provider": model.engine.provider,
-        "Server-Timing": clock.header(),
-    }
-    return Response(content, media_type=media_type, headers=headers)
+        content = output.render(segmentation, model, clock, query)
+    services.metrics.frame_done(model.id, name, clock)
+    return content
 
 
-def _mask(segmentation: Segmentation, _model: Model, _clock: Clock) -> bytes:
-    return render.mask_png(segmentation)
-
-
-def _overlay(segmentation: Segmentation, _model: Model, _clock: Clock) -> bytes:
-    return render.overlay_jpeg(segmentation)
-
-
-def _report(segmentation: Segmentation, model: Model, clock: Clock) -> bytes:
-    return render.report(segmentation, model, clock).model_dump_json().encode()
-
-
-RENDERERS: dict[Output, tuple[str, Callable[[Segmentation, Model, Clock], bytes]]] = {
-    "mask": ("image/png", _mask),
-    "overlay": ("image/jpeg", _overlay),
-    "json": ("application/json", _report),
-}
+def model_headers(model: Model) -> dict[str, str]:
+    """Which model answered, and where it ran."""
+    return {"X-Polyprune-Model": model.id, "X-Polyprune-Provider": model.engine.provider}

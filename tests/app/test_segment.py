@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from app.outputs import OUTPUTS
 from tests.app.test_frames import STORED_AS, stored
 from tests.conftest import Serve
 from tests.synthetic import SIZE, blocks, colonoscopy, decode, encode
@@ -156,13 +158,17 @@ def test_json_report_of_an_empty_frame(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 2), (1080, 1920)])
-@pytest.mark.parametrize("output", ["mask", "overlay", "json"])
+@pytest.mark.parametrize("output", OUTPUTS)
 def test_frames_of_odd_shapes(client: httpx.Client, size: tuple[int, int], output: str) -> None:
     data = encode(np.full((*size, 3), 200, np.uint8))
     response = client.post(URL, params={"output": output}, files={"file": data})
     assert response.status_code == 200
     if output == "json":
         assert response.json()["lesions"][0]["fraction"] == 1
+    elif output == "geojson":
+        assert response.json()["features"][0]["properties"]["fraction"] == 1
+    elif output == "numpy":
+        assert np.load(io.BytesIO(response.content)).shape == size
     else:
         assert decode(response.content).shape[:2] == size
 

@@ -1,12 +1,10 @@
-"""A segmentation as a mask PNG, an overlay JPEG, or a JSON report."""
+"""A segmentation as a JSON report: lesions, RLE and timings."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
@@ -15,24 +13,9 @@ from app.clock import Clock
 from app.lesions import Segmentation
 from app.model import Model
 
-# Measured on Kvasir masks of 622 x 529 (median of 200): these .41 ms and 1.5 KB; OpenCV's defaults .55 ms and
-# 2.7 KB; level 1 alone 1.9 ms; written by hand with zlib level 1 .39 ms and 3.7 KB: not worth its lines.
-PNG_OPTIONS = (
-    cv2.IMWRITE_PNG_COMPRESSION,
-    1,
-    cv2.IMWRITE_PNG_STRATEGY,
-    cv2.IMWRITE_PNG_STRATEGY_RLE,
-    cv2.IMWRITE_PNG_FILTER,
-    cv2.IMWRITE_PNG_FILTER_NONE,
-)
-
-TINT = (0, 255, 0)  # RGB: green is what mucosa is not
-TINT_SHARE = 0.3
-CONTOUR_PER_SIDE = 1 / 300  # line width over the shorter side, so that it shows alike at every size
-JPEG_QUALITY = 90
-
 Pixels = Annotated[int, Field(ge=0, description="pixels")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Box = Annotated[tuple[int, int, int, int], Field(description="x, y, width, height in pixels")]
 
 
 class FrameSize(BaseModel):
@@ -41,6 +24,11 @@ class FrameSize(BaseModel):
     width: Pixels
     height: Pixels
 
+    @classmethod
+    def of(cls, segmentation: Segmentation) -> FrameSize:
+        """The size of what was segmented."""
+        return cls(width=segmentation.frame.width, height=segmentation.frame.height)
+
 
 class Rle(BaseModel):
     """The mask as COCO's compressed run-length encoding."""
@@ -48,11 +36,17 @@ class Rle(BaseModel):
     size: Annotated[tuple[int, int], Field(description="height, width")]
     counts: str
 
+    @classmethod
+    def of(cls, mask: NDArray[np.uint8]) -> Rle:
+        """A mask uint8 [H, W], 0 or not."""
+        height, width = mask.shape
+        return cls(size=(height, width), counts=rle.encode(mask))
+
 
 class LesionReport(BaseModel):
     """One connected area of the mask."""
 
-    box: Annotated[tuple[int, int, int, int], Field(description="x, y, width, height in pixels")]
+    box: Box
     polygon: Annotated[
         list[tuple[int, int]], Field(description="outer boundary, x and y of pixel centres; without holes")
     ]
@@ -74,41 +68,20 @@ class Report(BaseModel):
     timings: Annotated[dict[str, float], Field(description="milliseconds by stage")]
 
 
-def mask_png(segmentation: Segmentation) -> bytes:
-    """The mask as an 8-bit grey PNG, 0 or 255, at the frame's own size."""
-    return _encode(segmentation.mask)
-
-
-def overlay_jpeg(segmentation: Segmentation) -> bytes:
-    """The frame, upright, with the mask tinted and its outline drawn, as a JPEG.
-
-    Needs a frame that was decoded whole.
-    """
-    mask = segmentation.mask
-    picture = segmentation.frame.pixels.copy()  # [H, W, 3]
-    tinted = cv2.addWeighted(picture, 1 - TINT_SHARE, np.full_like(picture, TINT), TINT_SHARE, 0)
-    cv2.copyTo(tinted, mask, picture)
-    contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    thickness = max(1, round(min(mask.shape) * CONTOUR_PER_SIDE))
-    cv2.drawContours(picture, contours, -1, TINT, thickness)
-    return bytes(simplejpeg.encode_jpeg(picture, quality=JPEG_QUALITY, colorsubsampling="420"))
-
-
 def report(segmentation: Segmentation, model: Model, clock: Clock) -> Report:
     """Everything known about the frame, with the lesions one by one."""
     with clock.stage("lesions"):
         found = [_lesion(lesion) for lesion in lesions.find(segmentation)]
-        counts = rle.encode(segmentation.mask)
-    height, width = segmentation.mask.shape
+        mask = Rle.of(segmentation.mask)
     return Report(
         model=model.manifest.name,
         version=model.manifest.version,
         provider=model.engine.provider,
-        frame=FrameSize(width=width, height=height),
+        frame=FrameSize.of(segmentation),
         threshold=segmentation.threshold,
         lesions=found,
-        mask=Rle(size=(height, width), counts=counts),
-        timings={stage: round(duration, 3) for stage, duration in clock.timings.items()},
+        mask=mask,
+        timings=clock.rounded(),
     )
 
 
@@ -120,8 +93,3 @@ def _lesion(lesion: lesions.Lesion) -> LesionReport:
         fraction=lesion.fraction,
         probability=lesion.probability,
     )
-
-
-def _encode(mask: NDArray[np.uint8]) -> bytes:
-    _, png = cv2.imencode(".png", mask, PNG_OPTIONS)
-    return png.tobytes()
