@@ -73,9 +73,9 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     return [
         # First the id, so that whatever the others answer carries it and is counted and logged.
         Middleware(Observe, metrics=metrics),
+        Middleware(SecurityHeaders),
         # Before the keys: a browser's preflight brings none, and its page has to be able to read a refusal.
         *cors(settings.cors_origins),
-        Middleware(SecurityHeaders),
         # Answers for those below, which raise, and for bugs.
         Middleware(Problems, metrics=metrics),
         # Nothing of a body is read, and no WebSocket accepted, before these two let it pass.
