@@ -7,6 +7,9 @@ import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
 
 MOST_CALLERS = 10_000  # about 2 MB; the one that was silent longest is forgotten, which only favours it
 
@@ -15,9 +18,11 @@ MOST_CALLERS = 10_000  # about 2 MB; the one that was silent longest is forgotte
 class Limits:
     """What one caller may ask; 0 is no limit."""
 
-    rate: float = 0  # requests a second in the long run
-    burst: int = 1  # requests at once after a pause; counts only where there is a rate
-    concurrency: int = 0  # requests in flight, an open WebSocket being one
+    __pydantic_config__ = ConfigDict(extra="forbid")  # `app.keys` reads them from text
+
+    rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0  # requests a second in the long run
+    burst: Annotated[int, Field(ge=1)] = 1  # requests at once after a pause; counts only where there is a rate
+    concurrency: Annotated[int, Field(ge=0)] = 0  # requests in flight, an open WebSocket being one
 
 
 class TokenBucket:

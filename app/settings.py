@@ -67,7 +67,12 @@ class Settings(BaseSettings):
         ),
     ] = "admin"
     rate_limit: Annotated[
-        float, Field(ge=0, description="Requests a second of one key, or without keys of one address; 0 for no limit.")
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="Requests a second of one key, or without keys of one address; 0 for no limit.",
+        ),
     ] = 0.0
     rate_burst: Annotated[
         int, Field(ge=1, description="Requests at once after a pause, where there is a rate limit.")
@@ -87,8 +92,9 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[
         str,
         Field(
+            pattern=r"^(\*|[0-9A-Fa-f.:/]+(\s*,\s*[0-9A-Fa-f.:/]+)*)?$",
             description="Addresses or networks, separated by commas, whose `X-Forwarded-For` and "
-            "`X-Forwarded-Proto` are believed."
+            "`X-Forwarded-Proto` are believed.",
         ),
     ] = "127.0.0.1"
     tls_certificate: Annotated[

@@ -88,12 +88,13 @@ class Exchange:
 
     def log(self) -> None:
         """One line: what it was, for whom, and how it went."""
+        if self.scope["type"] == "websocket" and self.status == 101:
+            log.info("WebSocket %s closed", self.route, extra={"fields": self._closed()})
+            return
         level = logging.DEBUG if self.route in QUIET and self.status < 400 else logging.INFO
         if log.isEnabledFor(level):
-            opened = self.scope["type"] == "websocket" and self.status == 101
-            form, fields = ("WebSocket %s closed", self._closed()) if opened else (None, self._requested())
-            arguments = (self.route,) if opened else (self.scope.get("method", "WebSocket"), self.route, self.status)
-            log.log(level, form or "%s %s %d", *arguments, extra={"fields": fields})
+            asked = (self.scope.get("method", "WebSocket"), self.route, self.status)
+            log.log(level, "%s %s %d", *asked, extra={"fields": self._requested()})
 
     def _answered(self, message: Message, status: int) -> None:
         self.status = status

@@ -91,6 +91,8 @@ def test_every_key_is_compared_wherever_the_right_one_is(tmp_path: Path) -> None
         [f"clinic-a user {DIGEST} rate=fast"],
         [f"clinic-a user {DIGEST} rate"],
         [f"clinic-a user {DIGEST} rate=-1"],
+        [f"clinic-a user {DIGEST} rate=nan"],
+        [f"clinic-a user {DIGEST} rate=inf"],
         [f"clinic-a user {DIGEST} burst=0"],
         [f"clinic-a user {DIGEST} speed=1"],
         [f"clinic-a user {DIGEST}", f"clinic-a user {'0' * 64}"],
