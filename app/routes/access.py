@@ -21,7 +21,7 @@ Need = Literal["public", "user", "admin"]
 CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 # The first rule that fits holds; what fits none needs a user's key. (DOTALL: a line break must not dodge a rule.)
 RULES: tuple[tuple[Need, tuple[str, ...], re.Pattern[str]], ...] = (
-    ("public", (), re.compile(r"/|/web/.*|/docs(/.*)?|/openapi\.json|/favicon\.ico", re.DOTALL)),
+    ("public", (), re.compile(r"/|/web(/.*)?|/docs(/.*)?|/openapi\.json|/favicon\.ico", re.DOTALL)),
     ("public", (), re.compile(r"/healthz|/readyz|/v2/health/.*", re.DOTALL)),
     ("admin", (), re.compile(r"/v2/repository/.*/(un)?load/?", re.DOTALL)),
     ("admin", CHANGES, re.compile(r"/v1/(models|default)(/.*)?", re.DOTALL)),

@@ -81,6 +81,7 @@ def test_model_control_without_keys_is_shut_unless_opened(serve: Serve) -> None:
     [
         ("GET", "/", "public"),
         ("GET", "/web/page.js", "public"),
+        ("GET", "/web", "public"),
         ("GET", "/webhook", "user"),
         ("GET", "/docs/oauth2-redirect", "public"),
         ("GET", "/v2/health/live", "public"),
