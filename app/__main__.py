@@ -9,6 +9,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from app import logs, settings
+from app.errors import KeysRefused
 from app.main import create_app
 from app.settings import PREFIX, Settings
 
@@ -19,8 +20,23 @@ def main() -> None:
     logs.configure(chosen.log_level, chosen.log_format)
     for name in settings.unknown_names():
         logging.warning("%s is not a setting: docs/settings.md lists them", name)
-    # log_config=None: uvicorn's records go where ours go.
-    uvicorn.run(create_app(chosen), host=chosen.host, port=chosen.port, log_config=None, server_header=False)
+    try:
+        app = create_app(chosen)
+    except KeysRefused as error:
+        print(f"{PREFIX}KEYS_FILE: {error}", file=sys.stderr)
+        sys.exit(2)
+    # log_config=None: uvicorn's records go where ours go. access_log: app.routes.observe logs requests.
+    uvicorn.run(
+        app,
+        host=chosen.host,
+        port=chosen.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        forwarded_allow_ips=chosen.trusted_proxies,
+        ssl_certfile=chosen.tls_certificate,
+        ssl_keyfile=chosen.tls_key,
+    )
 
 
 def _settings() -> Settings:

@@ -17,6 +17,12 @@
     │   ├── UnknownModel             404  unknown-model
     │   ├── NoModelReady             503  no-model-ready
     │   └── ModelRefused               -  (a folder that failed its proof; never answers a request)
+    ├── AccessError
+    │   ├── Unauthorized             401  unauthorized
+    │   ├── Forbidden                403  forbidden
+    │   ├── TooManyFailures          429  too-many-failures
+    │   ├── TooManyRequests          429  too-many-requests
+    │   └── KeysRefused                -  (a keys file that cannot be used; stops the start)
     └── BenchmarkError
         ├── UnknownBenchmark         404  unknown-benchmark
         └── BenchmarkRunning         409  benchmark-running
@@ -174,6 +180,50 @@ class NoModelReady(ModelError):
 
 class ModelRefused(ModelError):
     """A model folder that does not keep what it promises, with the reason."""
+
+
+class AccessError(PolypruneError):
+    """Who asks, and how often. `retry_after` is in seconds, and answers as the header too."""
+
+
+class Unauthorized(AccessError):
+    """No key, or a wrong one."""
+
+    status = 401
+    slug = "unauthorized"
+    title = "Key missing or wrong"
+    example = "Expected an API key, and none came: send it as 'X-API-Key: ...' or 'Authorization: Bearer ...'."
+
+
+class Forbidden(AccessError):
+    """A key, but not one that may do this."""
+
+    status = 403
+    slug = "forbidden"
+    title = "Not allowed with this key"
+    example = "Expected an admin key, and 'clinic-a' is a user's: ask the operator for one."
+
+
+class TooManyFailures(AccessError):
+    """One wrong key after the other."""
+
+    status = 429
+    slug = "too-many-failures"
+    title = "Too many wrong keys"
+    example = "Too many wrong keys came from this address: check the key before you try again."
+
+
+class TooManyRequests(AccessError):
+    """More than this caller may ask in this time, or at once."""
+
+    status = 429
+    slug = "too-many-requests"
+    title = "Too many requests"
+    example = "At most 5 requests a second, and 10 at once: wait 0.2 s."
+
+
+class KeysRefused(AccessError):
+    """A keys file that cannot be used, with the place and the reason."""
 
 
 class BenchmarkError(PolypruneError):

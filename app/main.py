@@ -9,15 +9,21 @@ from contextlib import asynccontextmanager
 import cv2
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
-from app import __version__, machine, registry
+from app import __version__, keys, machine, registry
 from app.benchmark import Benchmarks
+from app.keys import Keys
+from app.limits import Limits
 from app.metrics import Metrics
 from app.registry import Registry
 from app.render import FeatureCollection, PairReport, Report
-from app.routes import batch, benchmark, compare, health, models, problems, segment
+from app.routes import access, batch, benchmark, compare, health, models, problems, segment
+from app.routes.access import Access
+from app.routes.headers import SecurityHeaders, cors
+from app.routes.limit import Limit
 from app.routes.observe import Observe
-from app.routes.problems import Problem
+from app.routes.problems import Problem, Problems
 from app.routes.services import Services
 from app.settings import Settings
 
@@ -30,7 +36,11 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """A service with these settings; models are loaded when it starts, not here."""
+    """A service with these settings; models are loaded when it starts, not here.
+
+    Raises:
+        KeysRefused: the keys file cannot be used.
+    """
     metrics = Metrics()
 
     @asynccontextmanager
@@ -46,13 +56,32 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         redoc_url=None,
+        middleware=_middleware(settings, metrics),
     )
-    app.add_middleware(Observe, metrics=metrics)
     problems.install(app)
     for module in (segment, batch, compare, models, benchmark, health):
         app.include_router(module.router)
     _document(app)
     return app
+
+
+def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+    """What a request passes before its route, from the outside to the inside."""
+    limits = Limits(settings.rate_limit, settings.rate_burst, settings.concurrency_limit)
+    known = keys.load(settings.keys_file, limits) if settings.keys_file else Keys()
+    open_control = settings.model_control == "open"
+    return [
+        # First the id, so that whatever the others answer carries it and is counted and logged.
+        Middleware(Observe, metrics=metrics),
+        Middleware(SecurityHeaders),
+        # Before the keys: a browser's preflight brings none, and its page has to be able to read a refusal.
+        *cors(settings.cors_origins),
+        # Answers for those below, which raise, and for bugs.
+        Middleware(Problems, metrics=metrics),
+        # Nothing of a body is read, and no WebSocket accepted, before these two let it pass.
+        Middleware(Access, keys=known, limits=limits, open_control=open_control),
+        Middleware(Limit),
+    ]
 
 
 async def _open(settings: Settings, metrics: Metrics) -> Services:
@@ -93,6 +122,7 @@ def _document(app: FastAPI) -> None:
         for model in (Problem, Report, FeatureCollection, PairReport):
             definition = model.model_json_schema(ref_template=template)
             schema["components"]["schemas"] |= definition.pop("$defs", {}) | {model.__name__: definition}
+        access.document(schema)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -25,6 +25,8 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self.requests = self._counter("polyprune_requests", "HTTP requests", "method", "route", "status")
         self.request_seconds = self._histogram("polyprune_request_seconds", "Time to answer", "method", "route")
+        self.key_requests = self._counter("polyprune_key_requests", "HTTP requests by key", "key", "status")
+        self.refusals = self._counter("polyprune_refusals", "Refused before any route: keys and limits", "type")
         self.in_flight = Gauge("polyprune_requests_in_flight", "Being answered now", registry=self._registry)
         self.frames = self._counter("polyprune_frames", "Frames segmented", "model", "output")
         self.stage_seconds = self._histogram("polyprune_stage_seconds", "Time per frame and stage", "stage")

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, FilePath, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "POLYPRUNE_"
@@ -59,12 +59,67 @@ class Settings(BaseSettings):
         int,
         Field(ge=1, description="Benchmarks that are remembered, the newest; the service keeps no files."),
     ] = 20
+    keys_file: Annotated[
+        Path | None,
+        Field(description="File of API keys, see docs/security.md. Unset: everybody may do all but control models."),
+    ] = None
+    model_control: Annotated[
+        Literal["admin", "open"],
+        Field(
+            description="`admin`: models are controlled with an admin key. `open`: without one where no keys are set."
+        ),
+    ] = "admin"
+    rate_limit: Annotated[
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="Requests a second of one key, or without keys of one address; 0 for no limit.",
+        ),
+    ] = 0.0
+    rate_burst: Annotated[
+        int, Field(ge=1, description="Requests at once after a pause, where there is a rate limit.")
+    ] = 20
+    concurrency_limit: Annotated[
+        int,
+        Field(ge=0, description="Requests in flight and open streams of one key or address; 0 for no limit."),
+    ] = 0
+    cors_origins: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(\*|https?://[^/\s,]+(\s*,\s*https?://[^/\s,]+)*)?$",
+            description="Origins whose pages may call the service, as `https://a.example,https://b.example`; "
+            "`*` for any.",
+        ),
+    ] = None
+    trusted_proxies: Annotated[
+        str,
+        Field(
+            pattern=r"^(\*|[0-9A-Fa-f.:/]+(\s*,\s*[0-9A-Fa-f.:/]+)*)?$",
+            description="Addresses or networks, separated by commas, whose `X-Forwarded-For` and "
+            "`X-Forwarded-Proto` are believed.",
+        ),
+    ] = "127.0.0.1"
+    tls_certificate: Annotated[
+        FilePath | None, Field(description="PEM file of the certificate chain; the service speaks HTTPS then.")
+    ] = None
+    tls_key: Annotated[
+        FilePath | None, Field(description="PEM file of its private key. Unset: it is in the certificate's file.")
+    ] = None
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="Least severity that is logged.")
+        Literal["debug", "info", "warning", "error"],
+        Field(description="Least severity that is logged; `debug` for our own loggers only."),
     ] = "info"
     log_format: Annotated[Literal["text", "json"], Field(description="`json`: one object a line, times in UTC.")] = (
         "text"
     )
+
+    @field_validator("tls_key")
+    @classmethod
+    def _belongs_to_a_certificate(cls, key: Path | None, known: ValidationInfo) -> Path | None:
+        if key and not known.data.get("tls_certificate"):
+            raise ValueError("Expected POLYPRUNE_TLS_CERTIFICATE with it")
+        return key
 
 
 def unknown_names() -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from starlette.types import ASGIApp
 
 from app.main import create_app
 from app.settings import Settings
@@ -21,8 +22,15 @@ Serve = Callable[..., httpx.Client]
 
 @contextmanager
 def running(settings: Settings) -> Iterator[httpx.Client]:
-    """A service on a free port of 127.0.0.1, in a thread, and a client that speaks to it."""
-    config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_config=None)
+    """A service with these settings, and a client that speaks to it."""
+    with serving(create_app(settings)) as client:
+        yield client
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[httpx.Client]:
+    """An app on a free port of 127.0.0.1, in a thread, and a client that speaks to it."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -10,12 +11,21 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BadParameter, PolypruneError
+from app import logs
+from app.errors import BadParameter, PolypruneError, TooManyFailures, Unauthorized
+from app.metrics import Metrics
 
 MEDIA_TYPE = "application/problem+json"
 CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody is left to read it, but the metrics count it
+
+# Header fields of an answer that belong to its kind of error.
+FIELDS: dict[type[PolypruneError], dict[str, str]] = {
+    Unauthorized: {"WWW-Authenticate": 'Bearer realm="polyprune"'},
+    TooManyFailures: {"Connection": "close"},  # a new connection for each guess
+}
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +40,49 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="what was expected, what came, and what to do")
     instance: str = Field(description="path of the request")
+    request_id: str | None = Field(description="the answer's X-Request-Id, which the log knows")
+
+
+class Problems:
+    """ASGI middleware: answers what the middlewares inside of it raise, and every bug, http and WebSocket alike.
+
+    It stands inside of those that add headers; Starlette's own answer to a bug would stand outside of them.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on. An error after the answer began is the server's: it closes the connection."""
+        started = scope["type"] == "lifespan"
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception as error:
+            if started:
+                raise
+            await self._answer(HTTPConnection(scope), error)(scope, receive, send)
+
+    def _answer(self, connection: HTTPConnection, error: Exception) -> Response:
+        if isinstance(error, PolypruneError):
+            self._metrics.refusals.labels(error.slug).inc()
+            return respond_to(connection, error)
+        log.error("a bug", exc_info=error)
+        return _respond(connection, describe(error))
 
 
 def install(app: FastAPI) -> None:
-    """Answer with problem documents and with nothing else."""
+    """Answer what routes raise with problem documents and with nothing else; `Problems` answers the rest."""
     app.add_exception_handler(PolypruneError, _on_own_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 def documented(*errors: type[PolypruneError]) -> dict[int | str, dict[str, Any]]:
@@ -78,14 +122,29 @@ def _urn(error: type[PolypruneError]) -> str:
     return f"urn:polyprune:problem:{error.slug}"
 
 
-def _respond(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    document = Problem.model_validate({"instance": request.url.path, **problem})
+def respond_to(connection: HTTPConnection, error: PolypruneError) -> Response:
+    """The answer to an error of the tree, with the header fields that belong to it."""
+    return _respond(connection, describe(error), _fields(error))
+
+
+def _fields(error: PolypruneError) -> dict[str, str]:
+    fields = dict(FIELDS.get(type(error), {}))
+    wait = error.extra.get("retry_after")
+    if isinstance(wait, int | float):
+        fields["Retry-After"] = str(math.ceil(wait))
+    return fields
+
+
+def _respond(connection: HTTPConnection, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    members = {"instance": connection.url.path, "request_id": logs.request_id.get(), **problem}
+    document = Problem.model_validate(members)
     content = document.model_dump_json()
     return Response(content, status_code=document.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 async def _on_own_error(request: Request, error: Exception) -> Response:
-    return _respond(request, describe(error))
+    assert isinstance(error, PolypruneError)  # noqa: S101  (what it was registered for; narrows the type)
+    return respond_to(request, error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -104,8 +163,3 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 async def _on_disconnect(request: Request, _: Exception) -> Response:
     log.info("%s %s: the client left before its body was complete", request.method, request.url.path)
     return Response(status_code=CLIENT_CLOSED_REQUEST)
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    # Starlette raises the error again, for the log, and uvicorn then closes the connection: say so.
-    return _respond(request, describe(error), {"Connection": "close"})

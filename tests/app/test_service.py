@@ -111,7 +111,7 @@ def test_documentation(client: httpx.Client) -> None:
     assert "not a medical device" in schema["info"]["description"]
     segment = schema["paths"]["/v1/segment"]["post"]
     assert set(segment["requestBody"]["content"]) == {"multipart/form-data", "image/*", "application/octet-stream"}
-    assert set(segment["responses"]) == {"200", "404", "406", "413", "415", "422", "503"}
+    assert set(segment["responses"]) == {"200", "401", "404", "406", "413", "415", "422", "429", "503"}
     examples = segment["responses"]["415"]["content"]["application/problem+json"]["examples"]
     assert set(examples) == {"unsupported-media-type", "not-an-image", "unsupported-frame"}
     assert set(schema["paths"]["/benchmark"]["post"]["responses"]) >= {"202", "409"}
@@ -167,7 +167,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_every_error_that_answers_has_its_own_type() -> None:
     slugs = re.findall(r"\d{3}  (\S+)", errors.__doc__ or "")
-    assert len(slugs) == len(set(slugs)) == 14
+    assert len(slugs) == len(set(slugs)) == 18
 
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT

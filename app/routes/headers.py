@@ -1,0 +1,93 @@
+"""What a browser may do with an answer: CORS and the security headers."""
+
+from __future__ import annotations
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.routes.access import path_of
+
+EXPOSED = (
+    "X-Polyprune-Model",
+    "X-Polyprune-Provider",
+    "Server-Timing",
+    "X-Request-Id",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+)
+
+COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+SAME = "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+# Frames and masks are shown from memory (blob:, data:); a stream's WebSocket is 'self' too (CSP 3, section 6.7.2.8).
+PAGE = (
+    f"default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; worker-src 'self' blob:; "
+    f"form-action 'self'; {SAME}"
+)
+# Swagger UI comes from a CDN and is started by an inline script, with nothing in it that a client sent.
+DOCS = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
+    "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
+    f"img-src 'self' data: https://fastapi.tiangolo.com; {SAME}"
+)
+DATA = "default-src 'none'; frame-ancestors 'none'"
+
+Fields = list[tuple[bytes, bytes]]
+
+
+def _encoded(policy: str) -> Fields:
+    fields = {**COMMON, "Content-Security-Policy": policy}
+    return [(name.lower().encode(), value.encode()) for name, value in fields.items()]
+
+
+PAGE_FIELDS, DOCS_FIELDS, DATA_FIELDS = _encoded(PAGE), _encoded(DOCS), _encoded(DATA)
+NO_STORE = (b"cache-control", b"no-store")
+
+
+class SecurityHeaders:
+    """ASGI middleware. Whatever is no page may hold a patient's frame or mask, and no cache may keep it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and add to the headers of its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_fields(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = _added(list(message.get("headers", ())), path_of(scope))
+            await send(message)
+
+        await self._app(scope, receive, send_with_fields)
+
+
+def _added(headers: Fields, path: str) -> Fields:
+    if path == "/" or path.startswith("/web/"):
+        return headers + PAGE_FIELDS
+    if path.startswith("/docs"):
+        return headers + DOCS_FIELDS
+    stored = [] if any(name.lower() == b"cache-control" for name, _ in headers) else [NO_STORE]
+    return headers + DATA_FIELDS + stored
+
+
+def cors(origins: str | None) -> list[Middleware]:
+    """CORS for pages of these origins, separated by commas; none where there are no origins.
+
+    Every header may be sent, since a key is one and no cookies are: a foreign page has nothing to borrow.
+    """
+    if not origins:
+        return []
+    allowed = [origin.strip() for origin in origins.split(",")]
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=allowed,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+    ]
