@@ -10,16 +10,17 @@ import cv2
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 
-from app import __version__, machine, registry
+from app import __version__, machine
 from app.benchmark import Benchmarks
 from app.metrics import Metrics
-from app.registry import Registry
 from app.render import Report
-from app.routes import benchmark, health, models, problems, segment
+from app.repository import Repository
+from app.routes import benchmark, health, kserve, models, problems, segment
 from app.routes.observe import Observe
 from app.routes.problems import Problem
 from app.routes.services import Services
 from app.settings import Settings
+from app.statistics import Statistics
 
 DESCRIPTION = (
     "Real-time polyp segmentation: a colonoscopy frame in, a mask out; `/benchmark` compares a dense network "
@@ -49,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Observe, metrics=metrics)
     problems.install(app)
-    for module in (segment, models, benchmark, health):
+    for module in (segment, models, kserve, benchmark, health):
         app.include_router(module.router)
     _document(app)
     return app
@@ -58,12 +59,13 @@ def create_app(settings: Settings) -> FastAPI:
 async def _open(settings: Settings, metrics: Metrics) -> Services:
     # One frame is one core's work: OpenCV's own threads would take the cores from the other frames.
     cv2.setNumThreads(1)
-    found = await to_thread.run_sync(_scan, settings)
-    metrics.models.labels("ready").set(len(found.ready))
-    metrics.models.labels("refused").set(len(found.refused))
+    repository = await to_thread.run_sync(_scan, settings)
+    metrics.models.labels("ready").set_function(lambda: len(repository.registry.ready))
+    metrics.models.labels("refused").set_function(lambda: len(repository.registry.refused))
+    metrics.models.labels("unloaded").set_function(lambda: len(repository.registry.unloaded))
     return Services(
         settings=settings,
-        registry=found,
+        repository=repository,
         benchmarks=Benchmarks(
             preference=settings.provider,
             max_seconds=settings.benchmark_max_seconds,
@@ -71,11 +73,12 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
         ),
         metrics=metrics,
         workers=CapacityLimiter(settings.workers or machine.cores()),
+        statistics=Statistics(),
     )
 
 
-def _scan(settings: Settings) -> Registry:
-    return registry.scan(
+def _scan(settings: Settings) -> Repository:
+    return Repository(
         settings.models_dir,
         threads=settings.threads,
         preference=settings.provider,

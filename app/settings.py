@@ -56,6 +56,9 @@ class Settings(BaseSettings):
         int,
         Field(ge=1, description="Benchmarks that are remembered, the newest; the service keeps no files."),
     ] = 20
+    kserve_max_batch: Annotated[
+        int, Field(ge=1, description="Most frames of one inference request under /v2; memory grows with them.")
+    ] = 8
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least severity that is logged.")
     ] = "info"

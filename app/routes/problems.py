@@ -1,4 +1,7 @@
-"""Every error as a problem document (RFC 9457), FastAPI's and Starlette's own errors too."""
+"""Every error as a problem document (RFC 9457), FastAPI's and Starlette's own errors too.
+
+Under `/v2` it is `{"error": detail}` instead, the form of the Open Inference Protocol, with the same status.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
 
 from app.errors import BadParameter, PolypruneError
 
@@ -33,7 +37,7 @@ class Problem(BaseModel):
 
 
 def install(app: FastAPI) -> None:
-    """Answer with problem documents and with nothing else."""
+    """Answer failures so and in no other way."""
     app.add_exception_handler(PolypruneError, _on_own_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -70,6 +74,8 @@ def _urn(error: type[PolypruneError]) -> str:
 
 
 def _respond(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    if request.url.path.split("/")[1] == "v2":
+        return JSONResponse({"error": problem["detail"]}, problem["status"], headers)
     document = Problem.model_validate({"instance": request.url.path, **problem})
     content = document.model_dump_json()
     return Response(content, status_code=document.status, headers=headers, media_type=MEDIA_TYPE)
