@@ -15,12 +15,13 @@ from app.benchmark import Benchmarks
 from app.metrics import Metrics
 from app.render import Report
 from app.repository import Repository
-from app.routes import benchmark, health, kserve, models, problems, segment
+from app.routes import benchmark, health, kserve, kserve_repository, models, problems, segment
 from app.routes.observe import Observe
 from app.routes.problems import Problem
 from app.routes.services import Services
 from app.settings import Settings
 from app.statistics import Statistics
+from app.tensors import InferenceRequest
 
 DESCRIPTION = (
     "Real-time polyp segmentation: a colonoscopy frame in, a mask out; `/benchmark` compares a dense network "
@@ -50,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Observe, metrics=metrics)
     problems.install(app)
-    for module in (segment, models, kserve, benchmark, health):
+    for module in (segment, models, kserve, kserve_repository, benchmark, health):
         app.include_router(module.router)
     _document(app)
     return app
@@ -93,7 +94,7 @@ def _document(app: FastAPI) -> None:
     def openapi() -> dict[str, object]:
         schema = generate()
         template = "#/components/schemas/{model}"
-        for model in (Problem, Report):
+        for model in (Problem, Report, InferenceRequest):
             definition = model.model_json_schema(ref_template=template)
             schema["components"]["schemas"] |= definition.pop("$defs", {}) | {model.__name__: definition}
         return schema

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from app.engine import Preference
 from app.errors import NoModelReady, UnknownModel
@@ -16,6 +18,26 @@ from app.loader import Loader, Refusal
 from app.model import Model
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One version folder: the model if it is ready, and the reason of its last refusal where there is one."""
+
+    id: str
+    state: Literal["ready", "refused", "unloaded"]
+    model: Model | None = None
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name, without the version."""
+        return self.id.split("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The folder's name: a number, if it is ready."""
+        return self.id.split("/")[1]
 
 
 class Registry:
@@ -69,10 +91,12 @@ class Registry:
         """The ready versions of a name, the highest last."""
         return [model for model in self.ready if model.manifest.name == name]
 
-    def ids(self) -> set[str]:
-        """`name/version` of everything known here, whatever its state."""
-        refused = {refusal.id for refusal in self.refused}
-        return {model.id for model in self.ready} | refused | set(self.unloaded)
+    def entries(self) -> list[Entry]:
+        """Each version folder once: the ready ones, then the refused, then the unloaded."""
+        reasons = {refusal.id: refusal.reason for refusal in self.refused}
+        ready = [Entry(model.id, "ready", model, reasons.pop(model.id, None)) for model in self.ready]
+        refused = [Entry(id_, "refused", reason=reason) for id_, reason in reasons.items()]
+        return ready + refused + [Entry(id_, "unloaded") for id_ in self.unloaded]
 
     def tried(self, outcomes: Collection[Model | Refusal]) -> Registry:
         """With these loads done. A model that is ready stays so when its folder is refused later."""

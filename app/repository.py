@@ -56,8 +56,9 @@ class Repository:
             ModelIsDefault: requests that name no model would have none.
         """
         with self._changing:
-            ids = _named(dict.fromkeys(self.registry.ids()), name, version)
-            left = self.registry.without(ids.keys())
+            known = {entry.id: entry for entry in self.registry.entries()}
+            ids = _named(known, name, version).keys()
+            left = self.registry.without(ids)
             if _default(self.registry) and not _default(left):
                 raise ModelIsDefault(
                     f"{_reference(name, version)!r} is the default model: PUT /v1/models/default another one first."
@@ -70,7 +71,7 @@ class Repository:
         with self._changing:
             folders = self._loader.listing()
             self.registry = self.registry.found(folders.keys())
-            settled = self.registry.ids() - {refusal.id for refusal in self.registry.refused}
+            settled = {entry.id for entry in self.registry.entries() if entry.reason is None}
             self._try({name: folder for name, folder in folders.items() if name not in settled})
 
     def set_default(self, reference: str) -> None:

@@ -1,39 +1,28 @@
 """`/v2`: the Open Inference Protocol (KServe v2) with the extensions that Triton's clients call.
 
 A tensor at the network's own size goes in and the probability comes out: no decoding, no fitting, no mask.
-Failures under `/v2` are `{"error": ...}`, as the protocol has it; `app.routes.problems` sees to that.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from anyio import to_thread
-from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
 
 from app import __version__, compression, errors, tensors
 from app.clock import Clock
 from app.engine import CUDA
-from app.errors import BadInference, BadParameter, NoModelReady, PolypruneError, UnknownModel
+from app.errors import BadInference, BadParameter, NoModelReady, UnknownModel
 from app.model import Model
-from app.routes.body import BINARY, JSON, read_bytes, read_json
+from app.routes.body import BINARY, JSON, read_bytes
+from app.routes.models import Part
+from app.routes.problems import failures
 from app.routes.services import Serviced, Services
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 PLATFORM = "onnxruntime_onnx"
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
-
-
-class Failure(BaseModel):
-    """Every failure under `/v2`."""
-
-    error: Annotated[str, Field(description="what was expected, what came, and what to do")]
-
-
-def failures(*kinds: type[PolypruneError]) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI responses of a route for these errors."""
-    return {kind.status: {"model": Failure, "description": kind.title} for kind in kinds}
 
 
 class Server(BaseModel):
@@ -86,44 +75,23 @@ class ModelStats(BaseModel):
     model_stats: list[dict[str, Any]]
 
 
-class IndexQuery(BaseModel):
-    """Which folders to list."""
-
-    ready: bool = False
-
-
-class IndexEntry(BaseModel):
-    """A version folder."""
-
-    name: str
-    version: str
-    state: Literal["READY", "UNAVAILABLE"]
-    reason: str = ""
-
-
-class ControlRequest(BaseModel):
-    """A load's or an unload's body, which may be left out."""
-
-    parameters: dict[str, Any] = {}
-
-
 async def _named(request: Request, services: Serviced) -> Model:
     """The ready model of the path: `name`, or `name` and `version`."""
     return services.registry.resolve("/".join(request.path_params.values()))
 
 
-async def _name(name: Annotated[str, Path(max_length=64)]) -> str:
-    return name
+async def _name(name: Part) -> None:
+    """Documents and checks the path of the routes that are mounted below."""
 
 
-async def _version(version: Annotated[str, Path(max_length=64)]) -> str:
-    return version
+async def _version(version: Part) -> None:
+    """As `_name`."""
 
 
 Named = Annotated[Model, Depends(_named)]
 LOOKED_UP = failures(UnknownModel, BadParameter, NoModelReady)
 router = APIRouter(tags=["Open Inference Protocol"])
-of_model = APIRouter()  # mounted below, once for a name and once for a version of it
+of_model = APIRouter()  # mounted at the end, once for a name and once for a version of it
 
 
 @router.get("/v2")
@@ -206,7 +174,7 @@ INFER: dict[str, Any] = {
         "description": f"JSON, or JSON and after it tensors as bytes; `{HEADER_LENGTH}` then says how long the JSON "
         "is. The body may have Content-Encoding gzip or deflate.",
         "content": {
-            JSON: {"schema": tensors.InferenceRequest.model_json_schema(ref_template="#/components/schemas/{model}")},
+            JSON: {"schema": {"$ref": "#/components/schemas/InferenceRequest"}},
             BINARY: {"schema": {"type": "string", "format": "binary"}},
         },
     }
@@ -229,7 +197,7 @@ async def infer(request: Request, model: Named, services: Serviced) -> Response:
     try:
         body = await read_bytes(request, services.settings.max_body_bytes)
         return await services.in_worker(lambda: _infer(request, body, model, clock, services))
-    except PolypruneError:
+    except Exception:  # whatever it was, it counts
         services.statistics.failed(model.id, clock)
         raise
 
@@ -269,51 +237,6 @@ def _compressed(content: bytes, request: Request) -> tuple[bytes, dict[str, str]
     if coding is None:
         return content, headers
     return compression.deflate(content, coding), {**headers, "Content-Encoding": coding}
-
-
-@router.post("/v2/repository/index", responses=failures(errors.BadBody, errors.BodyTooLarge))
-async def index(request: Request, services: Serviced) -> list[IndexEntry]:
-    """List the version folders: ready, refused or unloaded."""
-    query = await read_json(request, services.settings.max_body_bytes, IndexQuery)
-    registry = services.registry
-    entries = [IndexEntry(**_parts(model.id), state="READY") for model in registry.ready]
-    if query.ready:
-        return entries
-    known = {model.id for model in registry.ready}
-    reasons = {refusal.id: refusal.reason for refusal in registry.refused} | dict.fromkeys(
-        registry.unloaded, "unloaded"
-    )
-    absent = [
-        IndexEntry(**_parts(name), state="UNAVAILABLE", reason=reason)
-        for name, reason in reasons.items()
-        if name not in known
-    ]
-    return entries + absent
-
-
-def _parts(name: str) -> dict[str, Any]:
-    return dict(zip(("name", "version"), name.split("/"), strict=True))
-
-
-CONTROLLED = failures(BadInference, UnknownModel, errors.ModelRefused, errors.ModelIsDefault, errors.BodyTooLarge)
-
-
-@router.post("/v2/repository/models/{name}/load", responses=CONTROLLED)
-async def load(request: Request, name: Annotated[str, Depends(_name)], services: Serviced) -> dict[str, Any]:
-    """Load every version of a model, also where it is loaded already; needs an admin key."""
-    control = await read_json(request, services.settings.max_body_bytes, ControlRequest)
-    if control.parameters:
-        raise BadInference("A model is what its folder says: load takes no config and no files.")
-    await to_thread.run_sync(services.repository.load, name)
-    return {}
-
-
-@router.post("/v2/repository/models/{name}/unload", responses=CONTROLLED)
-async def unload(request: Request, name: Annotated[str, Depends(_name)], services: Serviced) -> dict[str, Any]:
-    """Unload every version of a model; needs an admin key. The default model is not unloaded."""
-    await read_json(request, services.settings.max_body_bytes, ControlRequest)
-    await to_thread.run_sync(services.repository.unload, name)
-    return {}
 
 
 router.include_router(of_model, prefix="/v2/models/{name}", dependencies=[Depends(_name)])

@@ -15,8 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app import errors
 from app.errors import BadParameter, NoModelReady, UnknownModel
 from app.manifest import Manifest
-from app.model import Model
-from app.registry import Registry
+from app.registry import Entry, Registry
 from app.routes.body import JSON, read_json
 from app.routes.problems import documented
 from app.routes.services import Serviced, Services
@@ -139,25 +138,18 @@ def _of(registry: Registry, reference: str) -> list[ModelEntry]:
 
 
 def _entries(registry: Registry) -> list[ModelEntry]:
-    reasons = {refusal.id: refusal.reason for refusal in registry.refused}
-    ready = [_ready(registry, model, reasons.pop(model.id, None)) for model in registry.ready]
-    refused = [_absent(id_, "refused", reason) for id_, reason in reasons.items()]
-    return ready + refused + [_absent(id_, "unloaded") for id_ in registry.unloaded]
+    return [_entry(registry, entry) for entry in registry.entries()]
 
 
-def _ready(registry: Registry, model: Model, reason: str | None) -> ModelEntry:
+def _entry(registry: Registry, entry: Entry) -> ModelEntry:
+    model = entry.model
     return ModelEntry(
-        id=model.id,
-        name=model.manifest.name,
-        version=model.manifest.version,
-        state="ready",
-        default=registry.is_default(model),
-        provider=model.engine.provider,
-        reason=reason,
-        manifest=model.manifest,
+        id=entry.id,
+        name=entry.name,
+        version=entry.version,
+        state=entry.state,
+        default=model is not None and registry.is_default(model),
+        provider=model.engine.provider if model else None,
+        reason=entry.reason,
+        manifest=model.manifest if model else None,
     )
-
-
-def _absent(id_: str, state: Literal["refused", "unloaded"], reason: str | None = None) -> ModelEntry:
-    name, version = id_.split("/")
-    return ModelEntry(id=id_, name=name, version=version, state=state, reason=reason)

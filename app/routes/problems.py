@@ -36,6 +36,12 @@ class Problem(BaseModel):
     instance: str = Field(description="path of the request")
 
 
+class Failure(BaseModel):
+    """Every failure under `/v2`."""
+
+    error: str = Field(description="what was expected, what came, and what to do")
+
+
 def install(app: FastAPI) -> None:
     """Answer failures so and in no other way."""
     app.add_exception_handler(PolypruneError, _on_own_error)
@@ -53,6 +59,16 @@ def documented(*errors: type[PolypruneError]) -> dict[int | str, dict[str, Any]]
         content = entry["content"][MEDIA_TYPE]
         content["schema"] = {"$ref": "#/components/schemas/Problem"}
         content.setdefault("examples", {})[error.slug] = {"summary": error.title, "value": _example(error)}
+    return responses
+
+
+def failures(*errors: type[PolypruneError]) -> dict[int | str, dict[str, Any]]:
+    """As `documented`, for a route under `/v2`."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        entry = responses.setdefault(error.status, {"model": Failure, "description": error.title})
+        examples = entry.setdefault("content", {"application/json": {"examples": {}}})["application/json"]["examples"]
+        examples[error.slug] = {"summary": error.title, "value": {"error": error.example}}
     return responses
 
 
