@@ -90,7 +90,7 @@ def _urn(error: type[PolypruneError]) -> str:
 
 
 def _respond(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    if request.url.path.split("/")[1] == "v2":
+    if f"{request.url.path}/".startswith("/v2/"):
         return JSONResponse({"error": problem["detail"]}, problem["status"], headers)
     document = Problem.model_validate({"instance": request.url.path, **problem})
     content = document.model_dump_json()

@@ -9,11 +9,14 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from app import loader
+from app.model import Model
 from tests.app.test_problems import check
 from tests.conftest import Serve
 from tests.synthetic import SIZE, decode, encode, red_graph, write_model, write_pair
@@ -193,15 +196,28 @@ def test_what_serves_outlives_its_folder(serve: Serve, folder: Path) -> None:
     check(client.post("/v1/models/red-pruned/load"), 404, "unknown-model")
 
 
-def test_loads_at_the_same_time_lose_nothing(serve: Serve, folder: Path, tmp_path: Path) -> None:
+def test_loads_wait_for_each_other(serve: Serve, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = serve(models_dir=folder)
     names = [f"red-{number}" for number in range(8)]
     for name in names:
         publish(folder, tmp_path / "staging", name, "1")
+    real, running, most = loader.load, 0, 0
+
+    def watched(*arguments: Any, **options: Any) -> Model:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return real(*arguments, **options)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(loader, "load", watched)
     with ThreadPoolExecutor(len(names)) as pool:
         done = list(pool.map(lambda name: client.post(f"/v1/models/{name}/load").status_code, names))
     assert done == [200] * len(names)
     assert {name: states(client).get(f"{name}/1") for name in names} == dict.fromkeys(names, "ready")
+    assert most == 1
 
 
 def test_default_is_set_and_never_unloaded(serve: Serve, folder: Path) -> None:
