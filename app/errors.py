@@ -4,6 +4,7 @@
     ├── RequestError
     │   ├── BadParameter             422  bad-parameter
     │   ├── BadBody                  422  bad-body
+    │   ├── BadInference             400  bad-inference
     │   ├── BodyTooLarge             413  body-too-large
     │   ├── TooManyFrames            413  too-many-frames
     │   ├── NotAcceptable            406  not-acceptable
@@ -16,7 +17,8 @@
     ├── ModelError
     │   ├── UnknownModel             404  unknown-model
     │   ├── NoModelReady             503  no-model-ready
-    │   └── ModelRefused               -  (a folder that failed its proof; never answers a request)
+    │   ├── ModelRefused             422  model-refused
+    │   └── ModelIsDefault           409  model-is-default
     ├── AccessError
     │   ├── Unauthorized             401  unauthorized
     │   ├── Forbidden                403  forbidden
@@ -75,6 +77,15 @@ class BadBody(RequestError):
     slug = "bad-body"
     title = "Request body not accepted"
     example = "Expected one multipart field named 'file' with a frame, and none came."
+
+
+class BadInference(RequestError):
+    """An inference request of the Open Inference Protocol that does not fit the protocol or the network."""
+
+    status = 400
+    slug = "bad-inference"
+    title = "Inference request not accepted"
+    example = "Input 'frames': expected the shape [N, 320, 320, 3] with N from 1 to 8, got [1, 64, 64, 3]."
 
 
 class BodyTooLarge(RequestError):
@@ -180,6 +191,20 @@ class NoModelReady(ModelError):
 
 class ModelRefused(ModelError):
     """A model folder that does not keep what it promises, with the reason."""
+
+    status = 422
+    slug = "model-refused"
+    title = "Model refused"
+    example = "polyp-x/2: golden.npz is not readable: No such file or directory What was loaded before serves on."
+
+
+class ModelIsDefault(ModelError):
+    """Unloading it would leave requests that name no model without one."""
+
+    status = 409
+    slug = "model-is-default"
+    title = "Model is the default"
+    example = "'polyp-x' is the default model: PUT /v1/models/default another one first."
 
 
 class AccessError(PolypruneError):

@@ -11,14 +11,25 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from app import __version__, keys, machine, registry
+from app import __version__, keys, machine
 from app.benchmark import Benchmarks
 from app.keys import Keys
 from app.limits import Limits
 from app.metrics import Metrics
-from app.registry import Registry
 from app.render import FeatureCollection, PairReport, Report
-from app.routes import access, batch, benchmark, compare, health, models, problems, segment
+from app.repository import Repository
+from app.routes import (
+    access,
+    batch,
+    benchmark,
+    compare,
+    health,
+    kserve,
+    kserve_repository,
+    models,
+    problems,
+    segment,
+)
 from app.routes.access import Access
 from app.routes.headers import SecurityHeaders, cors
 from app.routes.limit import Limit
@@ -26,6 +37,8 @@ from app.routes.observe import Observe
 from app.routes.problems import Problem, Problems
 from app.routes.services import Services
 from app.settings import Settings
+from app.statistics import Statistics
+from app.tensors import InferenceRequest
 
 DESCRIPTION = (
     "Real-time polyp segmentation: a colonoscopy frame in, a mask out; `/benchmark` compares a dense network "
@@ -59,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=_middleware(settings, metrics),
     )
     problems.install(app)
-    for module in (segment, batch, compare, models, benchmark, health):
+    for module in (segment, batch, compare, models, kserve, kserve_repository, benchmark, health):
         app.include_router(module.router)
     _document(app)
     return app
@@ -87,12 +100,13 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
 async def _open(settings: Settings, metrics: Metrics) -> Services:
     # One frame is one core's work: OpenCV's own threads would take the cores from the other frames.
     cv2.setNumThreads(1)
-    found = await to_thread.run_sync(_scan, settings)
-    metrics.models.labels("ready").set(len(found.ready))
-    metrics.models.labels("refused").set(len(found.refused))
+    repository = await to_thread.run_sync(_scan, settings)
+    metrics.models.labels("ready").set_function(lambda: len(repository.registry.ready))
+    metrics.models.labels("refused").set_function(lambda: len(repository.registry.refused))
+    metrics.models.labels("unloaded").set_function(lambda: len(repository.registry.unloaded))
     return Services(
         settings=settings,
-        registry=found,
+        repository=repository,
         benchmarks=Benchmarks(
             preference=settings.provider,
             max_seconds=settings.benchmark_max_seconds,
@@ -100,11 +114,12 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
         ),
         metrics=metrics,
         workers=CapacityLimiter(settings.workers or machine.cores()),
+        statistics=Statistics(),
     )
 
 
-def _scan(settings: Settings) -> Registry:
-    return registry.scan(
+def _scan(settings: Settings) -> Repository:
+    return Repository(
         settings.models_dir,
         threads=settings.threads,
         preference=settings.provider,
@@ -119,7 +134,7 @@ def _document(app: FastAPI) -> None:
     def openapi() -> dict[str, object]:
         schema = generate()
         template = "#/components/schemas/{model}"
-        for model in (Problem, Report, FeatureCollection, PairReport):
+        for model in (Problem, Report, FeatureCollection, PairReport, InferenceRequest):
             definition = model.model_json_schema(ref_template=template)
             schema["components"]["schemas"] |= definition.pop("$defs", {}) | {model.__name__: definition}
         access.document(schema)

@@ -1,25 +1,43 @@
-"""All model folders under one roof: which are ready, which were refused and why."""
+"""All model folders under one roof: which are ready, which were refused and why, which were unloaded.
+
+A registry never changes. Loading and unloading make a new one, which takes the old one's place in a single
+assignment (see `app.repository`), so that a request works with one picture from its beginning to its end.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from app.engine import Preference
-from app.errors import ModelRefused, NoModelReady, UnknownModel
-from app.model import Model, load
+from app.errors import NoModelReady, UnknownModel
+from app.loader import Loader, Refusal
+from app.model import Model
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A folder that may not serve: its `name/version` and the reason."""
+class Entry:
+    """One version folder: the model if it is ready, and the reason of its last refusal where there is one."""
 
     id: str
-    reason: str
+    state: Literal["ready", "refused", "unloaded"]
+    model: Model | None = None
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name, without the version."""
+        return self.id.split("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The folder's name: a number, if it is ready."""
+        return self.id.split("/")[1]
 
 
 class Registry:
@@ -28,10 +46,17 @@ class Registry:
     What a request names is only ever looked up in a dictionary, and never becomes a path.
     """
 
-    def __init__(self, ready: list[Model], refused: list[Refusal], default: str | None = None) -> None:
+    def __init__(
+        self,
+        ready: Iterable[Model],
+        refused: Iterable[Refusal],
+        default: str | None = None,
+        unloaded: Iterable[str] = (),
+    ) -> None:
         # Oldest first, so that a bare name ends up with its highest version.
         self.ready = sorted(ready, key=lambda model: (model.manifest.name, int(model.manifest.version)))
         self.refused = sorted(refused, key=lambda refusal: refusal.id)
+        self.unloaded = sorted(unloaded)
         self._models = {model.id: model for model in self.ready}
         self._models |= {model.manifest.name: model for model in self.ready}
         self._default = default or _preferred(self.ready)
@@ -40,7 +65,7 @@ class Registry:
         """The ready model of this name.
 
         Raises:
-            NoModelReady: there is none at all, or the configured default is not among them.
+            NoModelReady: there is none at all, or the default is not among them.
             UnknownModel: others are ready, this one is not.
         """
         if not self.ready:
@@ -62,10 +87,48 @@ class Registry:
         """The highest version of each name."""
         return [model for model in self.ready if self._models[model.manifest.name] is model]
 
-    def versions(self, name: str) -> tuple[list[Model], list[Refusal]]:
-        """Every version of a name, ready and refused; two empty lists for a name nobody has heard of."""
-        ready = [model for model in self.ready if model.manifest.name == name]
-        return ready, [refusal for refusal in self.refused if refusal.id.split("/")[0] == name]
+    def versions(self, name: str) -> list[Model]:
+        """The ready versions of a name, the highest last."""
+        return [model for model in self.ready if model.manifest.name == name]
+
+    def entries(self) -> list[Entry]:
+        """Each version folder once: the ready ones, then the refused, then the unloaded."""
+        reasons = {refusal.id: refusal.reason for refusal in self.refused}
+        ready = [Entry(model.id, "ready", model, reasons.pop(model.id, None)) for model in self.ready]
+        refused = [Entry(id_, "refused", reason=reason) for id_, reason in reasons.items()]
+        return ready + refused + [Entry(id_, "unloaded") for id_ in self.unloaded]
+
+    def tried(self, outcomes: Collection[Model | Refusal]) -> Registry:
+        """With these loads done. A model that is ready stays so when its folder is refused later."""
+        models = [outcome for outcome in outcomes if isinstance(outcome, Model)]
+        ids = {outcome.id for outcome in outcomes}
+        replaced = {model.id for model in models}
+        return Registry(
+            [model for model in self.ready if model.id not in replaced] + models,
+            [refusal for refusal in self.refused if refusal.id not in ids]
+            + [outcome for outcome in outcomes if isinstance(outcome, Refusal)],
+            self._default,
+            set(self.unloaded) - ids,
+        )
+
+    def without(self, ids: Collection[str]) -> Registry:
+        """With these unloaded."""
+        return Registry(
+            [model for model in self.ready if model.id not in ids],
+            [refusal for refusal in self.refused if refusal.id not in ids],
+            self._default,
+            {*self.unloaded, *ids},
+        )
+
+    def found(self, ids: Collection[str]) -> Registry:
+        """With nothing said of folders that are gone; what is ready serves on from memory."""
+        refused = [refusal for refusal in self.refused if refusal.id in ids]
+        return Registry(self.ready, refused, self._default, set(self.unloaded) & set(ids))
+
+    def with_default(self, reference: str) -> Registry:
+        """With another default. Raises as `resolve` does."""
+        self.resolve(reference)
+        return Registry(self.ready, self.refused, reference, self.unloaded)
 
     def _explain(self, reference: str) -> str:
         reasons = [r.reason for r in self.refused if reference in (r.id, r.id.split("/")[0])]
@@ -75,42 +138,12 @@ class Registry:
 
 def scan(models_dir: Path, *, threads: int, preference: Preference, default: str | None = None) -> Registry:
     """Load every `<name>/<version>/` in the folder; one that fails its proof stops no other."""
-    ready: list[Model] = []
-    refused: list[Refusal] = []
-    for folder in _version_folders(models_dir):
-        name = f"{folder.parent.name}/{folder.name}"
-        try:
-            ready.append(_load_inside(models_dir, folder, threads=threads, preference=preference))
-            log.info("model %s is ready on %s", name, ready[-1].engine.provider)
-        except ModelRefused as error:
-            refused.append(Refusal(name, str(error)))
-            log.error("model %s is refused: %s", name, error)
-        except Exception as error:  # a folder broken in a way nobody thought of costs itself only
-            refused.append(Refusal(name, f"loading failed: {error!r}"))
-            log.exception("model %s is refused", name)
-    if not ready:
+    loader = Loader(models_dir, threads, preference)
+    outcomes = [loader.attempt(name, folder) for name, folder in loader.listing().items()]
+    registry = Registry([], [], default).tried(outcomes)
+    if not registry.ready:
         log.error("no model is ready in %s", models_dir.resolve())
-    return Registry(ready, refused, default)
-
-
-def _load_inside(models_dir: Path, folder: Path, *, threads: int, preference: Preference) -> Model:
-    root = models_dir.resolve()
-    for path in (folder, *(folder / name for name in ("manifest.json", "model.onnx", "golden.npz"))):
-        if not path.resolve().is_relative_to(root):
-            raise ModelRefused(f"{path.name} is a link that leaves {root}: copy it into the folder.")
-    return load(folder, threads=threads, preference=preference)
-
-
-def _version_folders(models_dir: Path) -> Iterator[Path]:
-    if not models_dir.is_dir():
-        log.error("the models folder %s does not exist: set POLYPRUNE_MODELS_DIR", models_dir.resolve())
-        return
-    for name in sorted(_folders(models_dir)):
-        yield from sorted(_folders(name))
-
-
-def _folders(parent: Path) -> list[Path]:
-    return [path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return registry
 
 
 def _preferred(ready: list[Model]) -> str:

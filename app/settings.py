@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     tls_key: Annotated[
         FilePath | None, Field(description="PEM file of its private key. Unset: it is in the certificate's file.")
     ] = None
+    kserve_max_batch: Annotated[
+        int, Field(ge=1, description="Most frames of one inference request under /v2; memory grows with them.")
+    ] = 8
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Field(description="Least severity that is logged; `debug` for our own loggers only."),

@@ -1,4 +1,4 @@
-"""Which channels go: blocks on the width grid, the least important for what they cost first, until the budget is met."""
+"""Which channels go: blocks on the width grid, the least important for their cost first, until the budget is met."""
 
 from __future__ import annotations
 

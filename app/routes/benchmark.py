@@ -14,12 +14,11 @@ from app.comparison import Sample, Spec
 from app.errors import BadBody, BadParameter, UnsupportedMediaType
 from app.model import Model
 from app.registry import Registry
-from app.routes.body import FILE, FRAME_ERRORS, MULTIPART, media_type, read_bytes, read_form
+from app.routes.body import FILE, FRAME_ERRORS, JSON, MULTIPART, media_type, read_bytes, read_form
 from app.routes.problems import describe_validation, documented
 from app.routes.services import Serviced, Services
 from app.settings import Settings
 
-JSON = "application/json"
 router = APIRouter(tags=["benchmark"])
 
 

@@ -6,22 +6,29 @@ over 1 MiB to disk.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app import errors
-from app.errors import BadBody, BodyTooLarge, UnsupportedMediaType
+from app.errors import BadBody, BadParameter, BodyTooLarge, UnsupportedMediaType
+from app.routes.problems import describe_validation
 
 FILE = "file"
 MULTIPART = "multipart/form-data"
 BINARY = "application/octet-stream"
+JSON = "application/json"
 MAX_FIELDS = 100
+
+T = TypeVar("T", bound=BaseModel)
 
 # What a request that brings a frame can meet, for the documentation of its route.
 FRAME_ERRORS = (
@@ -103,6 +110,23 @@ async def read_bytes(request: Request, limit: int) -> bytes:
     """The whole body. Raises BodyTooLarge."""
     async with aclosing(stream(request, limit)) as chunks:
         return b"".join([chunk async for chunk in chunks])
+
+
+async def read_json(request: Request, limit: int, kind: type[T]) -> T:
+    """The body as a JSON object of this kind; no body is an empty object, and the content type does not matter.
+
+    Raises:
+        BadBody: not JSON.
+        BadParameter: a field is missing, unknown or wrong.
+        BodyTooLarge: as `stream`.
+    """
+    body = await read_bytes(request, limit)
+    try:
+        return kind.model_validate(json.loads(body or b"{}"))
+    except ValidationError as error:
+        raise BadParameter(describe_validation(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise BadBody(f"The body is not JSON: {error}") from error
 
 
 async def read_frames(request: Request, limit: int) -> list[Upload]:

@@ -1,4 +1,7 @@
-"""Every error as a problem document (RFC 9457), FastAPI's and Starlette's own errors too."""
+"""Every error as a problem document (RFC 9457), FastAPI's and Starlette's own errors too.
+
+Under `/v2` it is `{"error": detail}` instead, the form of the Open Inference Protocol, with the same status.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
@@ -77,8 +81,14 @@ class Problems:
         return _respond(connection, describe(error))
 
 
+class Failure(BaseModel):
+    """Every failure under `/v2`."""
+
+    error: str = Field(description="what was expected, what came, and what to do")
+
+
 def install(app: FastAPI) -> None:
-    """Answer what routes raise with problem documents and with nothing else; `Problems` answers the rest."""
+    """Answer what routes raise so and in no other way; `Problems` answers the rest."""
     app.add_exception_handler(PolypruneError, _on_own_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -103,6 +113,16 @@ def describe(error: Exception) -> dict[str, Any]:
         return {**error.extra, **kind}
     detail = "The service failed on this request; its log has the details."
     return {"type": "about:blank", "title": "Internal error", "status": 500, "detail": detail}
+
+
+def failures(*errors: type[PolypruneError]) -> dict[int | str, dict[str, Any]]:
+    """As `documented`, for a route under `/v2`."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        entry = responses.setdefault(error.status, {"model": Failure, "description": error.title})
+        examples = entry.setdefault("content", {"application/json": {"examples": {}}})["application/json"]["examples"]
+        examples[error.slug] = {"summary": error.title, "value": {"error": error.example}}
+    return responses
 
 
 def describe_validation(error: ValidationError | RequestValidationError) -> str:
@@ -136,8 +156,10 @@ def _fields(error: PolypruneError) -> dict[str, str]:
 
 
 def _respond(connection: HTTPConnection, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    members = {"instance": connection.url.path, "request_id": logs.request_id.get(), **problem}
-    document = Problem.model_validate(members)
+    path = connection.url.path
+    if f"{path}/".startswith("/v2/"):
+        return JSONResponse({"error": problem["detail"]}, problem["status"], headers)
+    document = Problem.model_validate({"instance": path, "request_id": logs.request_id.get(), **problem})
     content = document.model_dump_json()
     return Response(content, status_code=document.status, headers=headers, media_type=MEDIA_TYPE)
 

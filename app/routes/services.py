@@ -12,7 +12,9 @@ from fastapi import Depends, Request
 from app.benchmark import Benchmarks
 from app.metrics import Metrics
 from app.registry import Registry
+from app.repository import Repository
 from app.settings import Settings
+from app.statistics import Statistics
 
 T = TypeVar("T")
 
@@ -22,10 +24,16 @@ class Services:
     """One app's parts."""
 
     settings: Settings
-    registry: Registry
+    repository: Repository
     benchmarks: Benchmarks
     metrics: Metrics
     workers: CapacityLimiter
+    statistics: Statistics
+
+    @property
+    def registry(self) -> Registry:
+        """The models as they are now; what is looked up in one such picture fits together."""
+        return self.repository.registry
 
     async def in_worker(self, work: Callable[[], T]) -> T:
         """Run CPU work in a thread, as many at once as there are workers, while the event loop stays free."""

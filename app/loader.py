@@ -1,0 +1,66 @@
+"""From a folder `models/<name>/<version>/` to a model or to the reason why not, at start-up and at run time."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.engine import Preference
+from app.errors import ModelRefused
+from app.model import Model, load
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A folder that may not serve: its `name/version` and the reason."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Reads the version folders of one models folder."""
+
+    models_dir: Path
+    threads: int
+    preference: Preference
+
+    def listing(self) -> dict[str, Path]:
+        """The version folders by `name/version`, sorted; they alone may be loaded, so that no name is a path."""
+        if not self.models_dir.is_dir():
+            log.error("the models folder %s does not exist: set POLYPRUNE_MODELS_DIR", self.models_dir.resolve())
+            return {}
+        folders = [folder for name in _folders(self.models_dir) for folder in _folders(name)]
+        return {f"{folder.parent.name}/{folder.name}": folder for folder in folders}
+
+    def attempt(self, name: str, folder: Path) -> Model | Refusal:
+        """Load one version with its whole proof; whatever is wrong with it costs itself only."""
+        try:
+            model = self._load(folder)
+        except ModelRefused as error:
+            log.error("model %s is refused: %s", name, error)
+            return Refusal(name, str(error))
+        except Exception as error:  # broken in a way nobody thought of
+            log.exception("model %s is refused", name)
+            return Refusal(name, f"loading failed: {error!r}")
+        log.info("model %s is ready on %s", name, model.engine.provider)
+        return model
+
+    def _load(self, folder: Path) -> Model:
+        root = self.models_dir.resolve()
+        for path in (folder, *(folder / name for name in ("manifest.json", "model.onnx", "golden.npz"))):
+            if not path.resolve().is_relative_to(root):
+                raise ModelRefused(f"{path.name} is a link that leaves {root}: copy it into the folder.")
+        return load(folder, threads=self.threads, preference=self.preference)
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:  # unreadable, or gone since it was listed
+        log.error("the folder %s cannot be listed: %s", parent, error.strerror)
+        return []

@@ -1,0 +1,245 @@
+"""`/v2`: the Open Inference Protocol (KServe v2) with the extensions that Triton's clients call.
+
+A tensor at the network's own size goes in and the probability comes out: no decoding, no fitting, no mask.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+
+from app import __version__, compression, errors, tensors
+from app.clock import Clock
+from app.engine import CUDA
+from app.errors import BadInference, BadParameter, NoModelReady, UnknownModel
+from app.model import Model
+from app.routes.body import BINARY, JSON, read_bytes
+from app.routes.models import Part
+from app.routes.problems import failures
+from app.routes.services import Serviced, Services
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+PLATFORM = "onnxruntime_onnx"
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
+
+
+class Server(BaseModel):
+    """Which server this is."""
+
+    name: str = "polyprune"
+    version: str = __version__
+    extensions: list[str] = EXTENSIONS
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    live: Literal[True] = True
+
+
+class Ready(BaseModel):
+    """Requests are served."""
+
+    ready: Literal[True] = True
+
+
+class ModelReady(Ready):
+    """This model's are."""
+
+    name: str
+
+
+class Tensor(BaseModel):
+    """An input or an output; -1 is the number of frames."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class Metadata(BaseModel):
+    """A model's tensors."""
+
+    name: str
+    versions: list[str]
+    platform: str = PLATFORM
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+class ModelStats(BaseModel):
+    """Triton's statistics extension: counts and nanoseconds since the start."""
+
+    model_stats: list[dict[str, Any]]
+
+
+async def _named(request: Request, services: Serviced) -> Model:
+    """The ready model of the path: `name`, or `name` and `version`."""
+    return services.registry.resolve("/".join(request.path_params.values()))
+
+
+async def _name(name: Part) -> None:
+    """Documents and checks the path of the routes that are mounted below."""
+
+
+async def _version(version: Part) -> None:
+    """As `_name`."""
+
+
+Named = Annotated[Model, Depends(_named)]
+LOOKED_UP = failures(UnknownModel, BadParameter, NoModelReady)
+router = APIRouter(tags=["Open Inference Protocol"])
+of_model = APIRouter()  # mounted at the end, once for a name and once for a version of it
+
+
+@router.get("/v2")
+async def server() -> Server:
+    """Describe the server."""
+    return Server()
+
+
+@router.get("/v2/health/live")
+async def live() -> Live:
+    """Answer while the process lives."""
+    return Live()
+
+
+@router.get("/v2/health/ready", responses=failures(NoModelReady))
+async def ready(services: Serviced) -> Ready:
+    """Answer 200 once the default model has proven itself, like `/readyz`."""
+    services.registry.resolve()
+    return Ready()
+
+
+@of_model.get("", responses=LOOKED_UP)
+async def metadata(model: Named, services: Serviced) -> Metadata:
+    """Describe a model's tensors."""
+    size = model.manifest.input
+    versions = services.registry.versions(model.manifest.name)
+    return Metadata(
+        name=model.manifest.name,
+        versions=[version.manifest.version for version in versions],
+        inputs=[Tensor(name=tensors.INPUT, datatype="UINT8", shape=[-1, size.height, size.width, 3])],
+        outputs=[Tensor(name=tensors.OUTPUT, datatype="FP32", shape=[-1, size.height, size.width])],
+    )
+
+
+@of_model.get("/ready", responses=LOOKED_UP)
+async def model_ready(model: Named) -> ModelReady:
+    """Answer 200 if the model is ready."""
+    return ModelReady(name=model.manifest.name)
+
+
+@of_model.get("/config", responses=LOOKED_UP)
+async def config(model: Named, services: Serviced) -> dict[str, Any]:
+    """Describe the model as Triton's ModelConfig, in which the batch is no dimension."""
+    size = model.manifest.input
+    kind = "KIND_GPU" if model.engine.provider == CUDA else "KIND_CPU"
+    return {
+        "name": model.manifest.name,
+        "platform": PLATFORM,
+        "backend": "onnxruntime",
+        "max_batch_size": services.settings.kserve_max_batch,
+        "input": [{"name": tensors.INPUT, "data_type": "TYPE_UINT8", "dims": [size.height, size.width, 3]}],
+        "output": [{"name": tensors.OUTPUT, "data_type": "TYPE_FP32", "dims": [size.height, size.width]}],
+        "instance_group": [{"kind": kind, "count": int(services.workers.total_tokens)}],
+        "default_model_filename": "model.onnx",
+    }
+
+
+@router.get("/v2/models/stats")
+async def all_statistics(services: Serviced) -> ModelStats:
+    """Count what each ready model did for requests of this protocol."""
+    return _statistics(services.registry.ready, services)
+
+
+@of_model.get("/stats", responses=LOOKED_UP)
+async def statistics(request: Request, model: Named, services: Serviced) -> ModelStats:
+    """Count what a model did for requests of this protocol: every ready version of it, or the one named."""
+    versions = services.registry.versions(model.manifest.name)
+    return _statistics([model] if "version" in request.path_params else versions, services)
+
+
+def _statistics(models: list[Model], services: Services) -> ModelStats:
+    return ModelStats(
+        model_stats=[services.statistics.of(model.manifest.name, model.manifest.version) for model in models]
+    )
+
+
+INFER: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": f"JSON, or JSON and after it tensors as bytes; `{HEADER_LENGTH}` then says how long the JSON "
+        "is. The body may have Content-Encoding gzip or deflate.",
+        "content": {
+            JSON: {"schema": {"$ref": "#/components/schemas/InferenceRequest"}},
+            BINARY: {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+INFERRED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The probability: as JSON, or as bytes after the JSON where binary data was asked for.",
+        "headers": {HEADER_LENGTH: {"description": "bytes of JSON", "schema": {"type": "string"}}},
+        "content": {JSON: {}, BINARY: {"schema": {"type": "string", "format": "binary"}}},
+    },
+    **LOOKED_UP,
+    **failures(BadInference, errors.BodyTooLarge, errors.UnsupportedMediaType),
+}
+
+
+@of_model.post("/infer", response_class=Response, responses=INFERRED, openapi_extra=INFER)
+async def infer(request: Request, model: Named, services: Serviced) -> Response:
+    """Run the network on a batch of frames at its own size."""
+    clock = Clock()
+    try:
+        body = await read_bytes(request, services.settings.max_body_bytes)
+        return await services.in_worker(lambda: _infer(request, body, model, clock, services))
+    except Exception:  # whatever it was, it counts
+        services.statistics.failed(model.id, clock)
+        raise
+
+
+def _infer(request: Request, body: bytes, model: Model, clock: Clock, services: Services) -> Response:
+    clock.mark("queue")
+    limits = services.settings
+    with clock.stage("decode"):
+        plain = compression.inflate(body, request.headers.get("content-encoding", ""), limits.max_body_bytes)
+        asked = tensors.parse(plain, _header_length(request), model.manifest.input, limits.kserve_max_batch)
+    with clock.stage("network"):
+        probability = model.engine.run(asked.frames)  # [N, H, W]
+    with clock.stage("render"):
+        content, length = tensors.answer(asked, model.manifest.name, model.manifest.version, probability)
+        headers = {} if length is None else {HEADER_LENGTH: str(length)}
+        content, coding = _compressed(content, request)
+    services.statistics.succeeded(model.id, len(asked.frames), clock)
+    services.metrics.frames.labels(model.id, "tensor").inc(len(asked.frames))
+    headers |= coding | {
+        "X-Polyprune-Model": model.id,
+        "X-Polyprune-Provider": model.engine.provider,
+        "Server-Timing": clock.header(),
+    }
+    return Response(content, media_type=JSON if length is None else BINARY, headers=headers)
+
+
+def _header_length(request: Request) -> int | None:
+    value = request.headers.get(HEADER_LENGTH)
+    if value is not None and not (value.isdecimal() and len(value) < 12):
+        raise BadInference(f"{HEADER_LENGTH} has to be the length of the JSON in bytes, got {value[:64]!r}.")
+    return None if value is None else int(value)
+
+
+def _compressed(content: bytes, request: Request) -> tuple[bytes, dict[str, str]]:
+    headers = {"Vary": "Accept-Encoding"}
+    coding = compression.choose(request.headers.get("accept-encoding", ""))
+    if coding is None:
+        return content, headers
+    return compression.deflate(content, coding), {**headers, "Content-Encoding": coding}
+
+
+router.include_router(of_model, prefix="/v2/models/{name}", dependencies=[Depends(_name)])
+router.include_router(
+    of_model, prefix="/v2/models/{name}/versions/{version}", dependencies=[Depends(_name), Depends(_version)]
+)
