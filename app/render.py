@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import cv2
@@ -12,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from app import lesions, rle
 from app.clock import Clock
+from app.frames import Spacing
 from app.lesions import Segmentation
 from app.model import Model
 
@@ -31,6 +33,11 @@ TINT_SHARE = 0.3
 CONTOUR_PER_SIDE = 1 / 300  # line width over the shorter side, so that it shows alike at every size
 JPEG_QUALITY = 90
 
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 Pixels = Annotated[int, Field(ge=0, description="pixels")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -49,6 +56,20 @@ class Rle(BaseModel):
     counts: str
 
 
+class SpacingReport(BaseModel):
+    """Millimetres between neighbouring pixels, by a DICOM object's own word."""
+
+    row: Annotated[float, Field(gt=0, description="between rows")]
+    column: Annotated[float, Field(gt=0, description="between columns")]
+    attribute: Annotated[
+        str,
+        Field(
+            description="where it is from: PixelSpacing; ImagerPixelSpacing, which holds at the sensor and not at the "
+            "lesion; or NominalScannedPixelSpacing, of a scanned picture"
+        ),
+    ]
+
+
 class LesionReport(BaseModel):
     """One connected area of the mask."""
 
@@ -57,6 +78,10 @@ class LesionReport(BaseModel):
         list[tuple[int, int]], Field(description="outer boundary, x and y of pixel centres; without holes")
     ]
     area: Annotated[int, Field(description="pixels, without holes")]
+    area_mm2: Annotated[
+        float | None,
+        Field(description="square millimetres; absent where the file has no pixel spacing", exclude_if=_is_none),
+    ] = None
     fraction: Annotated[Share, Field(description="area over the frame's area")]
     probability: Annotated[Share, Field(description="mean over the lesion's pixels")]
 
@@ -71,6 +96,9 @@ class Report(BaseModel):
     threshold: Share
     lesions: Annotated[list[LesionReport], Field(description="the largest first; empty where nothing is marked")]
     mask: Rle
+    spacing: Annotated[
+        SpacingReport | None, Field(description="absent where the file has none", exclude_if=_is_none)
+    ] = None
     timings: Annotated[dict[str, float], Field(description="milliseconds by stage")]
 
 
@@ -97,7 +125,8 @@ def overlay_jpeg(segmentation: Segmentation) -> bytes:
 def report(segmentation: Segmentation, model: Model, clock: Clock) -> Report:
     """Everything known about the frame, with the lesions one by one."""
     with clock.stage("lesions"):
-        found = [_lesion(lesion) for lesion in lesions.find(segmentation)]
+        spacing = segmentation.frame.spacing
+        found = [_lesion(lesion, spacing) for lesion in lesions.find(segmentation)]
         counts = rle.encode(segmentation.mask)
     height, width = segmentation.mask.shape
     return Report(
@@ -108,15 +137,17 @@ def report(segmentation: Segmentation, model: Model, clock: Clock) -> Report:
         threshold=segmentation.threshold,
         lesions=found,
         mask=Rle(size=(height, width), counts=counts),
+        spacing=SpacingReport(**asdict(spacing)) if spacing else None,
         timings={stage: round(duration, 3) for stage, duration in clock.timings.items()},
     )
 
 
-def _lesion(lesion: lesions.Lesion) -> LesionReport:
+def _lesion(lesion: lesions.Lesion, spacing: Spacing | None) -> LesionReport:
     return LesionReport(
         box=lesion.box,
         polygon=lesion.polygon,
         area=lesion.area,
+        area_mm2=lesion.area * spacing.row * spacing.column if spacing else None,
         fraction=lesion.fraction,
         probability=lesion.probability,
     )

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     max_pixels: Annotated[
         int, Field(ge=1, description="Most pixels of a frame, width times height; checked before decoding.")
     ] = 2**24
+    max_frames: Annotated[
+        int, Field(ge=1, description="Most frames of a DICOM object that one Segmentation is made of.")
+    ] = 64
     benchmark_max_iterations: Annotated[int, Field(ge=2, description="Most iterations of one benchmark.")] = 2000
     benchmark_max_batch: Annotated[int, Field(ge=1, description="Largest batch of one benchmark.")] = 16
     benchmark_max_seconds: Annotated[

@@ -21,6 +21,7 @@ from app.errors import BadBody, BodyTooLarge, UnsupportedMediaType
 FILE = "file"
 MULTIPART = "multipart/form-data"
 BINARY = "application/octet-stream"
+DICOM = "application/dicom"
 MAX_FIELDS = 100
 
 # What a request that brings a frame can meet, for the documentation of its route.
@@ -77,10 +78,12 @@ async def read_frame(request: Request, limit: int) -> bytes:
     kind = media_type(request)
     if kind == MULTIPART:
         data = _only_file(await read_form(request, limit))
-    elif kind in ("", BINARY) or kind.startswith("image/"):
+    elif kind in ("", BINARY, DICOM) or kind.startswith("image/"):
         data = await read_bytes(request, limit)
     else:
-        raise UnsupportedMediaType(f"Expected {MULTIPART}, image/* or {BINARY}, got {kind!r}: set Content-Type.")
+        raise UnsupportedMediaType(
+            f"Expected {MULTIPART}, image/*, {DICOM} or {BINARY}, got {kind!r}: set Content-Type."
+        )
     if not data:
         raise BadBody("The frame has no bytes: send an image file.")
     return data

@@ -12,12 +12,12 @@ from app import errors, render
 from app.clock import Clock
 from app.lesions import Segmentation
 from app.model import Model
-from app.routes.body import BINARY, FILE, FRAME_ERRORS, MULTIPART, read_frame
+from app.routes.body import BINARY, DICOM, FILE, FRAME_ERRORS, MULTIPART, read_frame
 from app.routes.problems import documented
 from app.routes.services import Serviced, Services
 from app.segment import segment
 
-Output = Literal["mask", "overlay", "json"]
+Output = Literal["mask", "overlay", "json", "dicom-seg"]
 router = APIRouter(tags=["segmentation"])
 
 
@@ -32,18 +32,27 @@ class SegmentQuery(BaseModel):
         Field(ge=0, le=1, description="probability from which on a pixel is polyp; the model's own where unset"),
     ] = None
     output: Annotated[
-        Output, Field(description="mask: PNG of 0 and 255; overlay: JPEG; json: lesions, RLE and timings")
+        Output,
+        Field(
+            description="mask: PNG of 0 and 255; overlay: JPEG; json: lesions, RLE and timings; dicom-seg: a DICOM "
+            "Segmentation of the DICOM object that was sent"
+        ),
     ] = "mask"
+    frame: Annotated[
+        int | None,
+        Field(ge=1, description="number of a DICOM object's frame; unset: the first, or for dicom-seg all of them"),
+    ] = None
 
 
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "A JPEG, PNG, TIFF, BMP or WebP file; of several pages or frames, the first.",
+        "description": "A JPEG, PNG, TIFF, BMP or WebP file, of several pages the first; or a DICOM image.",
         "content": {
             MULTIPART: {"schema": {"type": "object", "required": [FILE], "properties": {FILE: BINARY_SCHEMA}}},
             "image/*": {"schema": BINARY_SCHEMA},
+            DICOM: {"schema": BINARY_SCHEMA},
             BINARY: {"schema": BINARY_SCHEMA},
         },
     }
@@ -61,11 +70,15 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
             "image/png": {"schema": BINARY_SCHEMA},
             "image/jpeg": {"schema": BINARY_SCHEMA},
             "application/json": {"schema": {"$ref": "#/components/schemas/Report"}},
+            DICOM: {"schema": BINARY_SCHEMA},
         },
     },
     **documented(
         errors.UnknownModel,
         *FRAME_ERRORS,
+        errors.TooManyFrames,
+        errors.NotDicom,
+        errors.IncompleteDicom,
         errors.BadParameter,
         errors.NoModelReady,
     ),
@@ -93,6 +106,9 @@ def _answer(data: bytes, model: Model, query: SegmentQuery, clock: Clock, servic
         threshold=query.threshold,
         whole=query.output == "overlay",
         max_pixels=services.settings.max_pixels,
+        number=query.frame,
+        every=query.output == "dicom-seg",
+        max_frames=services.settings.max_frames,
     )
     media_type, renderer = RENDERERS[query.output]
     with clock.stage("render"):
@@ -118,8 +134,15 @@ def _report(segmentation: Segmentation, model: Model, clock: Clock) -> bytes:
     return render.report(segmentation, model, clock).model_dump_json().encode()
 
 
+def _dicom_seg(segmentation: Segmentation, model: Model, _clock: Clock) -> bytes:
+    from app.dicom import seg  # noqa: PLC0415  (as in app/segment.py)
+
+    return seg.write(segmentation, model)
+
+
 RENDERERS: dict[Output, tuple[str, Callable[[Segmentation, Model, Clock], bytes]]] = {
     "mask": ("image/png", _mask),
     "overlay": ("image/jpeg", _overlay),
     "json": ("application/json", _report),
+    "dicom-seg": (DICOM, _dicom_seg),
 }
