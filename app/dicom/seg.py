@@ -35,7 +35,7 @@ NAME = "Polyprune"
 CATEGORY = Code("49755003", "SCT", "Morphologically Abnormal Structure")  # PS3.16, CID 7150
 TYPE = Code("68496003", "SCT", "Polyp of colon")  # PS3.16, annex D; CID 7194 is extensible
 FAMILY = Code("123110", "DCM", "Artificial Intelligence")  # PS3.16, CID 7162
-SERIES_NUMBER = 1
+SERIES_NUMBER = 1001  # a series of its own, apart from the low numbers that modalities count
 
 # highdicom wants a class that it knows, and of a multi-frame one geometry that endoscopes lack: Secondary Capture,
 # whose identity modules are the same (PS3.3, section A.8.1), stands in, and `_name_class` puts the class right.
@@ -189,7 +189,7 @@ def _number_frames(written: Dataset, source: Instance) -> None:
     """A frame for each mask, and in it which frame of a multi-frame source the mask is of.
 
     highdicom makes the first one; for a source without coordinates it makes no more than one. Frames follow each
-    other in time (Temporal Position Index, section C.7.6.16.2.2), which is the second dimension.
+    other in time: their rank (Temporal Position Index, section C.7.6.16.2.2) is the second dimension.
     """
     if source.frames == 1:
         return
@@ -210,8 +210,8 @@ def _numbered(first: Dataset, number: int, place: int) -> Dataset:
     for item in _sources(frame):
         item.ReferencedFrameNumber = number
     content = frame.FrameContentSequence[0]
-    content.TemporalPositionIndex = number
-    content.DimensionIndexValues = [1, place]  # the segment, and the frame's rank
+    content.TemporalPositionIndex = place
+    content.DimensionIndexValues = [1, place]  # the segment, and the rank
     return frame
 
 

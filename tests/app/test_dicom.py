@@ -19,8 +19,11 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import (
+    HEVCMP51,
     HTJ2K,
     JPEG2000,
+    MPEG2MPML,
+    MPEG4HP41,
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -31,9 +34,6 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
-    MPEG2MPML,
-    MPEG4HP41,
-    HEVCMP51,
     RLELossless,
 )
 

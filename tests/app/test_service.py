@@ -109,7 +109,12 @@ def test_documentation(client: httpx.Client) -> None:
     schema = client.get("/openapi.json").json()
     assert "not a medical device" in schema["info"]["description"]
     segment = schema["paths"]["/v1/segment"]["post"]
-    assert set(segment["requestBody"]["content"]) == {"multipart/form-data", "image/*", "application/octet-stream"}
+    assert set(segment["requestBody"]["content"]) == {
+        "multipart/form-data",
+        "image/*",
+        "application/dicom",
+        "application/octet-stream",
+    }
     assert set(segment["responses"]) == {"200", "404", "413", "415", "422", "503"}
     examples = segment["responses"]["415"]["content"]["application/problem+json"]["examples"]
     assert set(examples) == {"unsupported-media-type", "not-an-image", "unsupported-frame"}
@@ -166,7 +171,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_every_error_that_answers_has_its_own_type() -> None:
     slugs = re.findall(r"\d{3}  (\S+)", errors.__doc__ or "")
-    assert len(slugs) == len(set(slugs)) == 12
+    assert len(slugs) == len(set(slugs)) == 15
 
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
