@@ -156,13 +156,13 @@ def _syntax(data: bytes) -> UID:
         )
     raise UnsupportedFrame(
         f"The transfer syntax {name!r} is not read: send it uncompressed, or as JPEG Baseline, JPEG-LS, JPEG 2000 "
-        "or RLE (gdcmconv and dcmconv convert without loss)."
+        "or RLE (gdcmconv --raw and dcmdjpeg decompress)."
     )
 
 
 def _header(dataset: Dataset, syntax: UID) -> Header:
     if "PixelData" not in dataset:
-        raise UnsupportedFrame("The DICOM object has no Pixel Data (7FE0,0010): send an image.")
+        raise CorruptFrame("The DICOM object has no whole Pixel Data (7FE0,0010): send all of a file, and of an image.")
     header = Header(
         dataset=dataset,
         syntax=syntax,

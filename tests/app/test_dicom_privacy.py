@@ -92,7 +92,7 @@ def broken() -> dict[str, bytes]:
     for syntax in (JPEG2000Lossless, JPEGLSLossless, RLELossless):
         data = file(compressed(pixels, syntax))
         named[f"cut {syntax.name}"] = data[: len(data) * 3 // 4]
-        named[f"noise {syntax.name}"] = data[:-400] + bytes(np.random.default_rng(1).bytes(400))
+        named[f"noise {syntax.name}"] = data[:-600] + np.random.default_rng(1).bytes(400) + data[-200:]
     named["text for a JPEG"] = file(encapsulated(pixels, JPEGBaseline8Bit, [NAME.encode() * 20]))
     return named
 

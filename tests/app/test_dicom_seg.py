@@ -180,7 +180,9 @@ def test_values_that_are_none_of_their_kind_are_left_out(client: httpx.Client, t
 
 
 def test_what_it_says_of_itself(client: httpx.Client) -> None:
-    written = segmentation_of(client, image(colonoscopy(), Manufacturer="Scope Works"), model="red-dense", threshold=0.25)
+    written = segmentation_of(
+        client, image(colonoscopy(), Manufacturer="Scope Works"), model="red-dense", threshold=0.25
+    )
     (segment,) = written.SegmentSequence
     algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
     codes = [
