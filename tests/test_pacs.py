@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -23,28 +24,30 @@ TEXT = Path("docs/pacs.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.filterwarnings("ignore:::pydicom", "ignore:::highdicom")
 
 
-class Archive(BaseHTTPRequestHandler):
-    """Takes one part of a STOW-RS request."""
+@dataclass
+class Archive:
+    """Where a STOW-RS request goes, and the content type and body of each that came."""
 
-    stored: list[tuple[str, bytes]] = []  # noqa: RUF012  (the class is made anew by each HTTP server's user)
-
-    def do_POST(self) -> None:
-        """Keep content type and body."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.stored.append((self.headers["Content-Type"], body))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Be quiet."""
+    url: str
+    stored: list[tuple[str, bytes]]
 
 
 @pytest.fixture
-def archive() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Archive)
+def archive() -> Iterator[Archive]:
+    """An archive that keeps what it is sent, and is stopped after the test."""
+    stored: list[tuple[str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            stored.append((self.headers["Content-Type"], body))
+            self.send_response(200)
+            self.end_headers()
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    yield Archive(f"http://127.0.0.1:{server.server_port}", stored)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -69,12 +72,12 @@ def test_curl(client: httpx.Client, scope: bytes, tmp_path: Path) -> None:
     assert source_of((tmp_path / "seg.dcm").read_bytes()) == dcmread(io.BytesIO(scope)).SOPInstanceUID
 
 
-def test_python(client: httpx.Client, archive: str, scope: bytes, tmp_path: Path) -> None:
+def test_python(client: httpx.Client, archive: Archive, scope: bytes, tmp_path: Path) -> None:
     (program,) = re.findall(r"```python\n(.+?)```", TEXT, re.DOTALL)
     program = program.replace("http://127.0.0.1:8000", str(client.base_url).rstrip("/"))
-    program = program.replace("http://127.0.0.1:8042", archive)
+    program = program.replace("http://127.0.0.1:8042", archive.url)
     subprocess.run([sys.executable, "-c", program, "scope.dcm"], cwd=tmp_path, check=True)
-    ((kind, body),) = Archive.stored
+    ((kind, body),) = archive.stored
     boundary = kind.split("boundary=")[1].encode()
     part = body.split(b"--" + boundary)[1]
     headers, instance = part.split(b"\r\n\r\n", 1)

@@ -45,7 +45,7 @@ META_START = 132  # PS3.10, section 7.1: after the preamble and DICM
 # Of a deflated object, beside its pixels. Deflate packs 1032 bytes into one at best.
 MAX_HEADER_BYTES = 2**20
 # Every element is two or three reads. The largest honest headers, of some thousand frames, take about 60 a frame.
-MAX_READS = 200_000
+MAX_READS = 100_000
 # Of a sequence that is looked into, or of a palette: pydicom parses it in one go.
 MAX_VALUE_BYTES = 2**18
 
@@ -74,15 +74,15 @@ class Header:
 
 
 class MeteredFile(io.BytesIO):
-    """A file that ends after MAX_READS reads: millions of tiny elements would cost minutes and gigabytes."""
+    """A file for MAX_READS reads and no more: millions of tiny elements would cost minutes and gigabytes."""
 
     reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As BytesIO. Raises CorruptFrame after too many."""
+        """As BytesIO. Raises EOFError after too many."""
         self.reads += 1
         if self.reads > MAX_READS:
-            raise CorruptFrame("The DICOM object has too many elements: send one image without private data.")
+            raise EOFError("too many reads")
         return super().read(size)
 
 
@@ -96,8 +96,7 @@ def parse(data: bytes, *, max_pixels: int) -> Header:
         syntax = _syntax(data)
         if syntax == DeflatedExplicitVRLittleEndian:
             data = inflate(data, 3 * max_pixels + MAX_HEADER_BYTES)
-        dataset = dcmread(MeteredFile(data))
-        header = _header(dataset, syntax)
+        header = _header(_elements(data), syntax)
     check_size(header.columns, header.rows, max_pixels)
     return header
 
@@ -133,6 +132,15 @@ def _preamble(meta: FileMetaDataset) -> bytes:
     file.write(b"\0" * 128 + b"DICM")
     write_file_meta_info(file, meta, enforce_standard=False)
     return file.getvalue()
+
+
+def _elements(data: bytes) -> Dataset:
+    file = MeteredFile(data)
+    try:
+        return dcmread(file)
+    finally:
+        if file.reads > MAX_READS:  # whatever pydicom made of it
+            raise CorruptFrame("The DICOM object has too many elements: send one image without private data.")
 
 
 def _meta(data: bytes) -> FileMetaDataset:

@@ -22,6 +22,7 @@ import app
 from app import errors, settings
 from app.manifest import Manifest
 from app.settings import Settings
+from tests import dicom
 from tests.app.test_problems import check
 from tests.conftest import Serve
 from tests.synthetic import SIZE, colonoscopy, encode, red_graph, write_model, write_pair
@@ -195,6 +196,8 @@ def test_frames_never_touch_the_disk(client: httpx.Client, monkeypatch: pytest.M
     for output in ("mask", "overlay", "json"):
         for sent in ({"files": {"file": ("f", data)}}, {"content": data, "headers": {"content-type": "image/bmp"}}):
             assert client.post("/v1/segment", params={"output": output}, **sent).status_code == 200
+    scope = dicom.file(dicom.image(np.zeros((2000, 2000, 3), np.uint8)))
+    assert client.post("/v1/segment", params={"output": "dicom-seg"}, content=scope).status_code == 200
     assert client.post("/benchmark", data={"iterations": "2"}, files={"file": ("f", data)}).status_code == 202
     monkeypatch.undo()
     assert opened == []
