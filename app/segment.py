@@ -45,7 +45,7 @@ def segment(
     """
     at_least = None if whole else (model.manifest.input.height, model.manifest.input.width)
     if is_dicom(data):
-        from app.dicom import read  # noqa: PLC0415  (a quarter of a start's time, and few services need it)
+        from app.dicom import read  # noqa: PLC0415  (half of a start's time, and few services need it)
 
         pictures = read.read(
             data, number=number, every=every, max_pixels=max_pixels, max_frames=max_frames, at_least=at_least

@@ -430,6 +430,11 @@ def test_other_transfer_syntaxes(syntax: UID) -> None:
     refused(encapsulated(colonoscopy(), syntax, [b"\xff\xd8"]), UnsupportedFrame, "is not read: send it")
 
 
+def test_big_endian() -> None:
+    data = file(image(colonoscopy())).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0")
+    refused(data, UnsupportedFrame, "'Explicit VR Big Endian' is not read")
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
