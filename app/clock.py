@@ -20,12 +20,12 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside; it counts even if that fails."""
+        """Time what happens inside, and add it to what the stage took before; it counts even if that fails."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.timings[name] = (time.perf_counter() - start) * 1e3
+            self.timings[name] = self.timings.get(name, 0.0) + (time.perf_counter() - start) * 1e3
 
     def rounded(self) -> dict[str, float]:
         """Milliseconds by stage, to the microsecond."""

@@ -13,7 +13,9 @@
     │   ├── NotAnImage               415  not-an-image
     │   ├── UnsupportedFrame         415  unsupported-frame
     │   ├── CorruptFrame             422  corrupt-frame
-    │   └── FrameTooLarge            413  frame-too-large
+    │   ├── FrameTooLarge            413  frame-too-large
+    │   ├── NotDicom                 422  not-dicom
+    │   └── IncompleteDicom          422  incomplete-dicom
     ├── ModelError
     │   ├── UnknownModel             404  unknown-model
     │   ├── NoModelReady             503  no-model-ready
@@ -98,12 +100,12 @@ class BodyTooLarge(RequestError):
 
 
 class TooManyFrames(RequestError):
-    """A batch of more frames than the service takes at once."""
+    """A batch, or a DICOM object for a Segmentation, of more frames than the service takes at once."""
 
     status = 413
     slug = "too-many-frames"
-    title = "Too many frames in one batch"
-    example = "The batch has 40 frames, and at most 32 are taken: send several batches."
+    title = "Too many frames in one request"
+    example = "The batch has 80 frames, and at most 64 are taken: send several batches."
 
 
 class NotAcceptable(RequestError):
@@ -124,7 +126,10 @@ class UnsupportedMediaType(RequestError):
     status = 415
     slug = "unsupported-media-type"
     title = "Content type not accepted"
-    example = "Expected multipart/form-data, image/* or application/octet-stream, got 'text/plain': set Content-Type."
+    example = (
+        "Expected multipart/form-data, image/*, application/dicom or application/octet-stream, got 'text/plain': "
+        "set Content-Type."
+    )
 
 
 class FrameError(PolypruneError):
@@ -137,7 +142,7 @@ class NotAnImage(FrameError):
     status = 415
     slug = "not-an-image"
     title = "Not an image"
-    example = "Expected a JPEG, PNG, TIFF, BMP or WebP image; these bytes start like none of them."
+    example = "Expected a JPEG, PNG, TIFF, BMP, WebP or DICOM image; these bytes start like none of them."
 
 
 class UnsupportedFrame(FrameError):
@@ -165,6 +170,26 @@ class FrameTooLarge(FrameError):
     slug = "frame-too-large"
     title = "Frame has too many pixels"
     example = "The frame is 65500 x 65500 pixels, and at most 16777216 are taken: send a smaller one."
+
+
+class NotDicom(FrameError):
+    """A DICOM answer refers to a DICOM object, and none came."""
+
+    status = 422
+    slug = "not-dicom"
+    title = "Not a DICOM object"
+    example = (
+        "output=dicom-seg refers to the DICOM object it is of, and the frame is none: send one, or ask for a mask."
+    )
+
+
+class IncompleteDicom(FrameError):
+    """A DICOM image without what another object needs to refer to it."""
+
+    status = 422
+    slug = "incomplete-dicom"
+    title = "DICOM object incomplete"
+    example = "A Segmentation cannot refer to the object, since it has no StudyInstanceUID: complete it."
 
 
 class ModelError(PolypruneError):

@@ -48,17 +48,36 @@ SIDEWAYS = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
+class Spacing:
+    """Millimetres between the centres of neighbouring pixels.
+
+    Attributes:
+        row: between rows, so down the frame.
+        column: between columns, so across it.
+        attribute: of DICOM, which says what the distance was measured on.
+    """
+
+    row: float
+    column: float
+    attribute: str
+
+
+@dataclass(frozen=True)
 class Frame:
     """One frame, upright (EXIF orientation applied).
 
     Attributes:
         pixels: uint8 [h, w, 3], RGB, contiguous. May be smaller than the frame, at the same aspect ratio.
         width, height: the frame's own size in pixels, upright. Masks are given at this size.
+        spacing: of the frame's own pixels, where the file knows it.
+        source: the DICOM object that the frame is from, for `app.dicom`; None for any other file.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
+    spacing: Spacing | None = None
+    source: object | None = None
 
 
 def decode(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | None = None) -> Frame:
@@ -126,16 +145,35 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
+def decode_jpeg(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """A JPEG's pixels as stored, uint8 [h, w, 3] RGB: no orientation applied, and no smaller than `at_least`.
+
+    Raises:
+        FrameTooLarge: by its header. CorruptFrame: too many scans.
+        ValueError: of simplejpeg, for bytes that are damaged.
+    """
+    height, width, *_ = simplejpeg.decode_jpeg_header(data)
+    check_size(width, height, max_pixels)
+    check_scans(data)
+    least_height, least_width = at_least or (0, 0)
+    pixels = simplejpeg.decode_jpeg(data, fastdct=True, min_height=least_height, min_width=least_width)
+    return np.asarray(pixels)
+
+
+def check_scans(data: bytes) -> None:
+    """Raise CorruptFrame for a JPEG with more scans than any camera or editor writes."""
+    if data.count(START_OF_SCAN) > MAX_SCANS:
+        raise CorruptFrame(f"The JPEG has more than {MAX_SCANS} scans: save it again as a baseline JPEG.")
+
+
 def _decode_jpeg(data: bytes, image: Image.Image, max_pixels: int, at_least: tuple[int, int] | None) -> Frame:
     # simplejpeg reads the header by itself: a file may show the two readers different sizes.
     height, width, *_ = simplejpeg.decode_jpeg_header(data)
-    check_size(width, height, max_pixels)
-    if data.count(START_OF_SCAN) > MAX_SCANS:
-        raise CorruptFrame(f"The JPEG has more than {MAX_SCANS} scans: save it again as a baseline JPEG.")
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     sideways = orientation in SIDEWAYS
-    least_height, least_width = (at_least or (0, 0))[:: -1 if sideways else 1]
-    stored = simplejpeg.decode_jpeg(data, fastdct=True, min_height=least_height, min_width=least_width)
+    if at_least is not None and sideways:
+        at_least = at_least[::-1]
+    stored = decode_jpeg(data, max_pixels=max_pixels, at_least=at_least)
     # An orientation outside 1 to 8 is reserved: as stored, like every viewer.
     pixels = np.ascontiguousarray(UPRIGHT.get(orientation, UPRIGHT[1])(stored))
     return Frame(pixels, *((height, width) if sideways else (width, height)))

@@ -22,12 +22,14 @@ class Segmentation:
         probability: float32 [height, width].
         threshold: probability from which on a pixel is polyp.
         mask: uint8 [height, width], 0 or 255.
+        further: masks of the frames that follow, where more than one was asked for.
     """
 
     frame: Frame
     probability: NDArray[np.float32]
     threshold: float
     mask: NDArray[np.uint8]
+    further: tuple[NDArray[np.uint8], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from app.render import Format, Style
 
 JSON = "application/json"
 GEOJSON = "application/geo+json"
+DICOM = "application/dicom"
 
-ALWAYS = frozenset(("model", "threshold", "output"))  # parameters that belong to every output
+ALWAYS = frozenset(("model", "threshold", "output", "frame"))  # parameters that belong to every output
 
-Name = Literal["mask", "overlay", "probability", "numpy", "json", "geojson"]
+Name = Literal["mask", "overlay", "probability", "numpy", "json", "geojson", "dicom-seg"]
 Renderer = Callable[[Segmentation, Model, Clock, "SegmentQuery"], bytes]
 
 
@@ -44,6 +45,10 @@ class SegmentQuery(BaseModel):
     opacity: Annotated[float, Field(ge=0, le=1, description="overlay: of the fill")] = Style.opacity
     contour: Annotated[bool, Field(description="overlay: whether outlines are drawn")] = Style.contour
     format: Annotated[Format, Field(description="overlay: kind of file")] = "jpeg"
+    frame: Annotated[
+        int | None,
+        Field(ge=1, description="number of a DICOM object's frame; unset: the first, or for dicom-seg all of them"),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Output:
         example: for the documentation; of binary files, how they start.
         options: parameters that have a meaning here.
         whole: whether all pixels of the frame are needed.
+        every: whether all frames of a DICOM object are needed, unless one is asked for.
     """
 
     media_type: str
@@ -65,6 +71,7 @@ class Output:
     example: Any
     options: frozenset[str] = frozenset()
     whole: bool = False
+    every: bool = False
 
     def media_type_for(self, query: SegmentQuery) -> str:
         """The media type, which `format` may change."""
@@ -122,6 +129,12 @@ def _report(segmentation: Segmentation, model: Model, clock: Clock, _query: Segm
 
 def _geojson(segmentation: Segmentation, _model: Model, clock: Clock, _query: SegmentQuery) -> bytes:
     return render.geojson(segmentation, clock).model_dump_json().encode()
+
+
+def _dicom_seg(segmentation: Segmentation, model: Model, _clock: Clock, _query: SegmentQuery) -> bytes:
+    from app.dicom import seg  # noqa: PLC0415  (as in app/segment.py)
+
+    return seg.write(segmentation, model)
 
 
 PNG_START, JPEG_START, NPY_START = "\x89PNG\r\n\x1a\n", "\xff\xd8\xff", "\x93NUMPY\x01\x00"
@@ -197,5 +210,12 @@ OUTPUTS: dict[Name, Output] = {
             ],
             "frame": {"width": 4, "height": 3},
         },
+    ),
+    "dicom-seg": Output(
+        media_type=DICOM,
+        render=_dicom_seg,
+        summary="a DICOM Segmentation of the DICOM object that was sent",
+        example="DICM",
+        every=True,
     ),
 }

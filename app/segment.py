@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from app import frames
 from app.clock import Clock
+from app.dicom import is_dicom
+from app.errors import BadParameter, NotDicom
 from app.fit import Stretch
 from app.frames import Frame
 from app.lesions import Segmentation, mask_of
@@ -18,28 +23,42 @@ def segment(
     threshold: float | None = None,
     whole: bool = False,
     max_pixels: int,
+    number: int | None = None,
+    every: bool = False,
+    max_frames: int = 1,
 ) -> Segmentation:
     """Decode, fit, run, fit back, threshold.
 
     Args:
-        data: an image file.
+        data: an image file, or a DICOM object.
         clock: takes the time of each stage.
         threshold: 0 to 1; the manifest's where None.
         whole: keep all pixels of the frame, as an overlay needs them.
         max_pixels: frames with more are refused by their header.
+        number: of a DICOM object's frame, from 1.
+        every: without a number, segment each frame of a DICOM object, and refuse any other file.
+        max_frames: DICOM objects with more are refused where every frame is wanted.
 
     Raises:
         FrameError: the frame cannot be used.
+        BadParameter: the file has no frame of this number.
     """
-    spec = model.manifest.input
-    with clock.stage("decode"):
-        at_least = None if whole else (spec.height, spec.width)
-        frame = frames.decode(data, max_pixels=max_pixels, at_least=at_least)
-    return segment_frame(frame, model, clock, threshold=threshold)
+    at_least = None if whole else (model.manifest.input.height, model.manifest.input.width)
+    if is_dicom(data):
+        from app.dicom import read  # noqa: PLC0415  (half of a start's time, and few services need it)
+
+        pictures = read.read(
+            data, number=number, every=every, max_pixels=max_pixels, max_frames=max_frames, at_least=at_least
+        )
+    else:
+        pictures = _only(data, max_pixels, at_least, number, every)
+    segmentations = (segment_frame(frame, model, clock, threshold) for frame in _timed(pictures, clock))
+    first = next(segmentations)
+    return replace(first, further=tuple(segmentation.mask for segmentation in segmentations))
 
 
-def segment_frame(frame: Frame, model: Model, clock: Clock, *, threshold: float | None = None) -> Segmentation:
-    """Fit, run, fit back, threshold; see `segment`."""
+def segment_frame(frame: Frame, model: Model, clock: Clock, threshold: float | None = None) -> Segmentation:
+    """Fit, run, fit back, threshold; as `segment`."""
     spec = model.manifest.input
     with clock.stage("fit"):
         fit = Stretch.of(frame, spec.height, spec.width)
@@ -51,3 +70,23 @@ def segment_frame(frame: Frame, model: Model, clock: Clock, *, threshold: float 
         limit = model.manifest.threshold if threshold is None else threshold
         mask = mask_of(probability, limit)
     return Segmentation(frame, probability, limit, mask)
+
+
+def _only(
+    data: bytes, max_pixels: int, at_least: tuple[int, int] | None, number: int | None, every: bool
+) -> Iterator[Frame]:
+    if every:
+        raise NotDicom(NotDicom.example)
+    if number not in (None, 1):
+        raise BadParameter(f"frame: expected 1, since only DICOM objects have frames with numbers, got {number}.")
+    yield frames.decode(data, max_pixels=max_pixels, at_least=at_least)
+
+
+def _timed(pictures: Iterator[Frame], clock: Clock) -> Iterator[Frame]:
+    """The same frames, with the time of decoding each."""
+    while True:
+        with clock.stage("decode"):
+            picture = next(pictures, None)
+        if picture is None:
+            return
+        yield picture

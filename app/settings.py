@@ -47,9 +47,12 @@ class Settings(BaseSettings):
     max_pixels: Annotated[
         int, Field(ge=1, description="Most pixels of a frame, width times height; checked before decoding.")
     ] = 2**24
-    batch_max_frames: Annotated[
-        int, Field(ge=1, description="Most frames of one batch; their bytes together are one request body.")
-    ] = 32
+    max_frames: Annotated[
+        int,
+        Field(
+            ge=1, description="Most frames of one request: files of a batch, or of a DICOM object for a Segmentation."
+        ),
+    ] = 64
     benchmark_max_iterations: Annotated[int, Field(ge=2, description="Most iterations of one benchmark.")] = 2000
     benchmark_max_batch: Annotated[int, Field(ge=1, description="Largest batch of one benchmark.")] = 16
     benchmark_max_seconds: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import numpy as np
@@ -10,8 +11,14 @@ from pydantic import BaseModel, Field
 
 from app import lesions, rle
 from app.clock import Clock
+from app.frames import Spacing
 from app.lesions import Segmentation
 from app.model import Model
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
 
 Pixels = Annotated[int, Field(ge=0, description="pixels")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -43,6 +50,20 @@ class Rle(BaseModel):
         return cls(size=(height, width), counts=rle.encode(mask))
 
 
+class SpacingReport(BaseModel):
+    """Millimetres between neighbouring pixels, by a DICOM object's own word."""
+
+    row: Annotated[float, Field(gt=0, description="between rows")]
+    column: Annotated[float, Field(gt=0, description="between columns")]
+    attribute: Annotated[
+        str,
+        Field(
+            description="where it is from: PixelSpacing; ImagerPixelSpacing, which holds at the sensor and not at the "
+            "lesion; or NominalScannedPixelSpacing, of a scanned picture"
+        ),
+    ]
+
+
 class LesionReport(BaseModel):
     """One connected area of the mask."""
 
@@ -51,6 +72,10 @@ class LesionReport(BaseModel):
         list[tuple[int, int]], Field(description="outer boundary, x and y of pixel centres; without holes")
     ]
     area: Annotated[int, Field(description="pixels, without holes")]
+    area_mm2: Annotated[
+        float | None,
+        Field(description="square millimetres; absent where the file has no pixel spacing", exclude_if=_is_none),
+    ] = None
     fraction: Annotated[Share, Field(description="area over the frame's area")]
     probability: Annotated[Share, Field(description="mean over the lesion's pixels")]
 
@@ -65,13 +90,17 @@ class Report(BaseModel):
     threshold: Share
     lesions: Annotated[list[LesionReport], Field(description="the largest first; empty where nothing is marked")]
     mask: Rle
+    spacing: Annotated[
+        SpacingReport | None, Field(description="absent where the file has none", exclude_if=_is_none)
+    ] = None
     timings: Annotated[dict[str, float], Field(description="milliseconds by stage")]
 
 
 def report(segmentation: Segmentation, model: Model, clock: Clock) -> Report:
     """Everything known about the frame, with the lesions one by one."""
     with clock.stage("lesions"):
-        found = [_lesion(lesion) for lesion in lesions.find(segmentation)]
+        spacing = segmentation.frame.spacing
+        found = [_lesion(lesion, spacing) for lesion in lesions.find(segmentation)]
         mask = Rle.of(segmentation.mask)
     return Report(
         model=model.manifest.name,
@@ -81,15 +110,17 @@ def report(segmentation: Segmentation, model: Model, clock: Clock) -> Report:
         threshold=segmentation.threshold,
         lesions=found,
         mask=mask,
+        spacing=SpacingReport(**asdict(spacing)) if spacing else None,
         timings=clock.rounded(),
     )
 
 
-def _lesion(lesion: lesions.Lesion) -> LesionReport:
+def _lesion(lesion: lesions.Lesion, spacing: Spacing | None) -> LesionReport:
     return LesionReport(
         box=lesion.box,
         polygon=lesion.polygon,
         area=lesion.area,
+        area_mm2=lesion.area * spacing.row * spacing.column if spacing else None,
         fraction=lesion.fraction,
         probability=lesion.probability,
     )

@@ -114,7 +114,7 @@ async def segment_batch(
     name = outputs.choose(query, [])
     model = services.registry.resolve(query.model)
     uploads = await read_frames(request, services.settings.max_body_bytes)
-    most = services.settings.batch_max_frames
+    most = services.settings.max_frames
     if len(uploads) > most:
         raise TooManyFrames(f"The batch has {len(uploads)} frames, and at most {most} are taken: send several batches.")
     batch = Batch(model, name, query, services, request.url.path)

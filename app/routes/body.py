@@ -26,6 +26,7 @@ FILE = "file"
 MULTIPART = "multipart/form-data"
 BINARY = "application/octet-stream"
 JSON = "application/json"
+DICOM = "application/dicom"
 MAX_FIELDS = 100
 
 T = TypeVar("T", bound=BaseModel)
@@ -97,10 +98,12 @@ async def read_frame(request: Request, limit: int) -> bytes:
     kind = media_type(request)
     if kind == MULTIPART:
         data = _only_files(await read_form(request, limit))[0].data
-    elif kind in ("", BINARY) or kind.startswith("image/"):
+    elif kind in ("", BINARY, DICOM) or kind.startswith("image/"):
         data = await read_bytes(request, limit)
     else:
-        raise UnsupportedMediaType(f"Expected {MULTIPART}, image/* or {BINARY}, got {kind!r}: set Content-Type.")
+        raise UnsupportedMediaType(
+            f"Expected {MULTIPART}, image/*, {DICOM} or {BINARY}, got {kind!r}: set Content-Type."
+        )
     if not data:
         raise BadBody("The frame has no bytes: send an image file.")
     return data

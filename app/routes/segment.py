@@ -10,7 +10,7 @@ from app import errors, outputs
 from app.clock import Clock
 from app.model import Model
 from app.outputs import OUTPUTS, SegmentQuery
-from app.routes.body import BINARY, FILE, FRAME_ERRORS, MULTIPART, read_frame
+from app.routes.body import BINARY, DICOM, FILE, FRAME_ERRORS, MULTIPART, read_frame
 from app.routes.problems import documented
 from app.routes.services import Serviced, Services
 from app.segment import segment
@@ -20,10 +20,11 @@ BINARY_SCHEMA = {"type": "string", "format": "binary"}
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "A JPEG, PNG, TIFF, BMP or WebP file; of several pages or frames, the first.",
+        "description": "A JPEG, PNG, TIFF, BMP or WebP file, of several pages the first; or a DICOM image.",
         "content": {
             MULTIPART: {"schema": {"type": "object", "required": [FILE], "properties": {FILE: BINARY_SCHEMA}}},
             "image/*": {"schema": BINARY_SCHEMA},
+            DICOM: {"schema": BINARY_SCHEMA},
             BINARY: {"schema": BINARY_SCHEMA},
         },
     }
@@ -58,6 +59,9 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
         errors.UnknownModel,
         errors.NotAcceptable,
         *FRAME_ERRORS,
+        errors.TooManyFrames,
+        errors.NotDicom,
+        errors.IncompleteDicom,
         errors.BadParameter,
         errors.NoModelReady,
     ),
@@ -90,6 +94,9 @@ def work(data: bytes, model: Model, name: outputs.Name, query: SegmentQuery, clo
         threshold=query.threshold,
         whole=output.whole,
         max_pixels=services.settings.max_pixels,
+        number=query.frame,
+        every=output.every,
+        max_frames=services.settings.max_frames,
     )
     with clock.stage("render"):
         content = output.render(segmentation, model, clock, query)

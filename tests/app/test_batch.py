@@ -118,7 +118,7 @@ def test_filenames_are_only_repeated(client: httpx.Client, caplog: pytest.LogCap
 
 
 def test_number_of_frames_is_limited(serve: Serve) -> None:
-    client = serve(batch_max_frames=3)
+    client = serve(max_frames=3)
     assert len(post(client, [("f", GOOD)] * 3).json()["results"]) == 3
     problem = check(post(client, [("f", GOOD)] * 4), 413, "too-many-frames")
     assert "4 frames, and at most 3" in problem["detail"]

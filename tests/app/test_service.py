@@ -23,6 +23,7 @@ from app import errors, settings
 from app.manifest import Manifest
 from app.outputs import OUTPUTS
 from app.settings import Settings
+from tests import dicom
 from tests.app.test_problems import check
 from tests.conftest import Serve
 from tests.synthetic import SIZE, colonoscopy, encode, red_graph, write_model, write_pair
@@ -110,7 +111,12 @@ def test_documentation(client: httpx.Client) -> None:
     schema = client.get("/openapi.json").json()
     assert "not a medical device" in schema["info"]["description"]
     segment = schema["paths"]["/v1/segment"]["post"]
-    assert set(segment["requestBody"]["content"]) == {"multipart/form-data", "image/*", "application/octet-stream"}
+    assert set(segment["requestBody"]["content"]) == {
+        "multipart/form-data",
+        "image/*",
+        "application/dicom",
+        "application/octet-stream",
+    }
     assert set(segment["responses"]) == {"200", "401", "404", "406", "413", "415", "422", "429", "503"}
     examples = segment["responses"]["415"]["content"]["application/problem+json"]["examples"]
     assert set(examples) == {"unsupported-media-type", "not-an-image", "unsupported-frame"}
@@ -168,7 +174,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_every_error_that_answers_has_its_own_type() -> None:
     slugs = re.findall(r"\d{3}  (\S+)", errors.__doc__ or "")
-    assert len(slugs) == len(set(slugs)) == 21
+    assert len(slugs) == len(set(slugs)) == 23
 
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -189,11 +195,13 @@ def test_frames_never_touch_the_disk(client: httpx.Client, monkeypatch: pytest.M
     data = encode(np.random.default_rng(0).integers(0, 256, (2000, 2000, 3), dtype=np.uint8), "BMP")
     sys.addaudithook(watch)
     monkeypatch.setattr(sys.modules[__name__], "watching", True)
-    for output in OUTPUTS:
+    for output in set(OUTPUTS) - {"dicom-seg"}:
         for sent in ({"files": {"file": ("f", data)}}, {"content": data, "headers": {"content-type": "image/bmp"}}):
             assert client.post("/v1/segment", params={"output": output}, **sent).status_code == 200
     assert "report" in client.post("/v1/segment/batch", files={"file": ("f", data)}).json()["results"][0]
     assert client.post("/v1/compare", files={"file": ("f", data)}).status_code == 200
+    scope = dicom.file(dicom.image(np.zeros((2000, 2000, 3), np.uint8)))
+    assert client.post("/v1/segment", params={"output": "dicom-seg"}, content=scope).status_code == 200
     assert client.post("/benchmark", data={"iterations": "2"}, files={"file": ("f", data)}).status_code == 202
     monkeypatch.undo()
     assert opened == []
