@@ -15,6 +15,8 @@
     │   ├── UnknownModel             404  unknown-model
     │   ├── NoModelReady             503  no-model-ready
     │   └── ModelRefused               -  (a folder that failed its proof; never answers a request)
+    ├── StreamError
+    │   └── TooManyStreams           503  too-many-streams
     └── BenchmarkError
         ├── UnknownBenchmark         404  unknown-benchmark
         └── BenchmarkRunning         409  benchmark-running
@@ -151,6 +153,19 @@ class NoModelReady(ModelError):
 
 class ModelRefused(ModelError):
     """A model folder that does not keep what it promises, with the reason."""
+
+
+class StreamError(PolypruneError):
+    """A stream of frames."""
+
+
+class TooManyStreams(StreamError):
+    """As many as the service holds open at once."""
+
+    status = 503
+    slug = "too-many-streams"
+    title = "Too many streams"
+    example = "16 streams are open, and no more are taken: close one, or set POLYPRUNE_MAX_STREAMS."
 
 
 class BenchmarkError(PolypruneError):

@@ -15,11 +15,12 @@ from app.benchmark import Benchmarks
 from app.metrics import Metrics
 from app.registry import Registry
 from app.render import Report
-from app.routes import benchmark, health, models, problems, segment
+from app.routes import benchmark, health, models, problems, segment, stream
 from app.routes.observe import Observe
 from app.routes.problems import Problem
 from app.routes.services import Services
 from app.settings import Settings
+from app.stream import Streams
 
 DESCRIPTION = (
     "Real-time polyp segmentation: a colonoscopy frame in, a mask out; `/benchmark` compares a dense network "
@@ -49,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Observe, metrics=metrics)
     problems.install(app)
-    for module in (segment, models, benchmark, health):
+    for module in (segment, stream, models, benchmark, health):
         app.include_router(module.router)
     _document(app)
     return app
@@ -70,6 +71,7 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
             history=settings.benchmark_history,
         ),
         metrics=metrics,
+        streams=Streams(settings.max_streams, metrics.streams),
         workers=CapacityLimiter(settings.workers or machine.cores()),
     )
 

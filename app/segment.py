@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
 from app import frames
 from app.clock import Clock
 from app.fit import Stretch
+from app.frames import Frame
 from app.lesions import Segmentation, mask_of
 from app.model import Model
+
+Steady = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def segment(
@@ -30,15 +38,35 @@ def segment(
     Raises:
         FrameError: the frame cannot be used.
     """
+    frame = decode(data, model, clock, whole=whole, max_pixels=max_pixels)
+    return segment_frame(frame, model, clock, threshold=threshold)
+
+
+def decode(data: bytes, model: Model, clock: Clock, *, whole: bool = False, max_pixels: int) -> Frame:
+    """The first step of `segment`."""
     spec = model.manifest.input
     with clock.stage("decode"):
         at_least = None if whole else (spec.height, spec.width)
-        frame = frames.decode(data, max_pixels=max_pixels, at_least=at_least)
+        return frames.decode(data, max_pixels=max_pixels, at_least=at_least)
+
+
+def segment_frame(
+    frame: Frame, model: Model, clock: Clock, *, threshold: float | None = None, steady: Steady | None = None
+) -> Segmentation:
+    """The steps of `segment` after decoding.
+
+    Args:
+        steady: makes of the network's probability, float32 [H, W] at its own size, the one that counts.
+    """
+    spec = model.manifest.input
     with clock.stage("fit"):
         fit = Stretch.of(frame, spec.height, spec.width)
         tensor = fit.apply(frame.pixels)  # [1, H, W, 3]
     with clock.stage("network"):
         small = model.engine.run(tensor)[0]  # [H, W]
+    if steady is not None:
+        with clock.stage("smooth"):
+            small = steady(small)
     with clock.stage("mask"):
         probability = fit.invert(small)  # [frame height, frame width]
         limit = model.manifest.threshold if threshold is None else threshold

@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     max_pixels: Annotated[
         int, Field(ge=1, description="Most pixels of a frame, width times height; checked before decoding.")
     ] = 2**24
+    max_streams: Annotated[int, Field(ge=1, description="WebSocket streams that are open at once.")] = 16
+    stream_idle_seconds: Annotated[
+        float, Field(gt=0, description="A stream ends when nothing comes, or no answer is read, for so long.")
+    ] = 60.0
     benchmark_max_iterations: Annotated[int, Field(ge=2, description="Most iterations of one benchmark.")] = 2000
     benchmark_max_batch: Annotated[int, Field(ge=1, description="Largest batch of one benchmark.")] = 16
     benchmark_max_seconds: Annotated[

@@ -52,6 +52,17 @@ def documented(*errors: type[PolypruneError]) -> dict[int | str, dict[str, Any]]
     return responses
 
 
+def problem_of(error: PolypruneError, instance: str) -> Problem:
+    """The problem document of an error at this path."""
+    kind = {"type": _urn(type(error)), "title": error.title, "status": error.status, "detail": str(error)}
+    return Problem.model_validate({"instance": instance, **error.extra, **kind})
+
+
+def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """An answer that is this problem document."""
+    return Response(problem.model_dump_json(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+
 def describe_validation(error: ValidationError | RequestValidationError) -> str:
     """`where: what` for each field, with no more of the input than its place."""
     return "; ".join(f"{_place(item['loc'])}: {item['msg']}" for item in error.errors())
@@ -70,15 +81,12 @@ def _urn(error: type[PolypruneError]) -> str:
 
 
 def _respond(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    document = Problem.model_validate({"instance": request.url.path, **problem})
-    content = document.model_dump_json()
-    return Response(content, status_code=document.status, headers=headers, media_type=MEDIA_TYPE)
+    return respond(Problem.model_validate({"instance": request.url.path, **problem}), headers)
 
 
 async def _on_own_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PolypruneError)  # noqa: S101  (what it was registered for; narrows the type)
-    kind = {"type": _urn(type(error)), "title": error.title, "status": error.status, "detail": str(error)}
-    return _respond(request, {**error.extra, **kind})
+    return respond(problem_of(error, request.url.path))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
