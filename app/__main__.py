@@ -10,11 +10,12 @@ from contextlib import suppress
 import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
-from uvicorn.main import STARTUP_FAILURE
 
 from app import logs, settings
 from app.main import create_app
 from app.settings import PREFIX, Settings
+
+STARTUP_FAILED = 3  # as uvicorn's own command exits
 
 
 class Server(uvicorn.Server):
@@ -49,7 +50,7 @@ def main() -> None:
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
-        sys.exit(STARTUP_FAILURE)
+        sys.exit(STARTUP_FAILED)
 
 
 def _settings() -> Settings:

@@ -1,9 +1,9 @@
 """One WebSocket as a state machine: what may happen when, for how long, and how it ends.
 
-    CONNECTING --accept--> OPEN
-    CONNECTING --refuse--> CLOSED     HTTP 503, before there is a stream
-    OPEN --receive, send--> OPEN      or Ended: with a code where this side ends it, with None where it is gone
-    OPEN --close--> CLOSED            tells the client the code, if it is still there
+CONNECTING --accept--> OPEN
+CONNECTING --refuse--> CLOSED     HTTP 503, before there is a stream
+OPEN --receive, send--> OPEN      or Ended: with a code where this side ends it, with None where it is gone
+OPEN --close--> CLOSED            tells the client the code, if it is still there
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import signal
+import socket
 import struct
 import threading
 import time
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -54,8 +56,7 @@ def raw(pixels: np.ndarray) -> bytes:
 def ends(stream: ClientConnection) -> tuple[int, str]:
     """The code and the reason with which the service closes."""
     with pytest.raises(ConnectionClosed) as caught:
-        while True:
-            stream.recv(timeout=30)
+        stream.recv(timeout=30)
     assert caught.value.rcvd is not None
     return caught.value.rcvd.code, caught.value.rcvd.reason
 
@@ -143,7 +144,7 @@ def test_the_newest_frame_wins_under_a_flood(client: httpx.Client) -> None:
         while not headers or headers[-1].sequence < frames - 1:
             headers.append(message.unpack(stream.recv(timeout=30))[0])
         flood.join()
-    assert all(a.sequence < b.sequence for a, b in zip(headers, headers[1:], strict=False))
+    assert all(a.sequence < b.sequence for a, b in pairwise(headers))
     assert [header.answered for header in headers] == list(range(1, len(headers) + 1))
     last = headers[-1]
     assert (last.received, last.answered + last.dropped) == (frames, frames)
@@ -279,21 +280,19 @@ def test_idle_streams_are_closed(serve: Serve) -> None:
 
 
 def test_a_client_that_does_not_read_is_closed(serve: Serve) -> None:
-    """Answers of 2 MiB to messages of 20 KB, never read: once the network's buffers are full, the stream ends."""
+    """Answers of 2 MiB to messages of 270 KB, never read: once the network's buffers are full, the stream ends."""
     client = serve(stream_idle_seconds=1)
-    stream = open_stream(client, output="bits")
-    data = encode(np.full((4096, 4096, 3), 200, np.uint8), "WEBP", quality=0)
-    stream.send(data)
-    until(lambda: metric(client, "polyprune_streams_open") == 1)
-
-    def over() -> bool:
-        if metric(client, "polyprune_streams_open") == 0:
-            return True
+    data = encode(np.full((4096, 4096, 3), 200, np.uint8), "JPEG", quality=5)
+    with open_stream(client, output="bits") as stream:
         stream.send(data)
-        return False
+        until(lambda: metric(client, "polyprune_streams_open") == 1)
 
-    until(over)
-    stream.socket.close()
+        def over() -> bool:
+            stream.send(data)
+            return metric(client, "polyprune_streams_open") == 0
+
+        until(over)
+        stream.socket.shutdown(socket.SHUT_RDWR)
 
 
 def test_too_many_streams_are_refused_before_they_are_accepted(serve: Serve) -> None:
@@ -301,8 +300,8 @@ def test_too_many_streams_are_refused_before_they_are_accepted(serve: Serve) -> 
     with open_stream(client) as first, open_stream(client) as second:
         ask(first, JPEG)
         ask(second, JPEG)
-        with pytest.raises(InvalidStatus) as refused:
-            open_stream(client)
+        with pytest.raises(InvalidStatus) as refused, open_stream(client):
+            pass
         response = refused.value.response
         assert response.status_code == 503
         assert response.headers["content-type"] == "application/problem+json"
@@ -314,8 +313,8 @@ def test_too_many_streams_are_refused_before_they_are_accepted(serve: Serve) -> 
 
 def test_no_model_is_refused_before_it_is_accepted(serve: Serve) -> None:
     client = serve(default_model="absent")
-    with pytest.raises(InvalidStatus) as refused:
-        open_stream(client)
+    with pytest.raises(InvalidStatus) as refused, open_stream(client):
+        pass
     assert json.loads(refused.value.response.body)["type"] == "urn:polyprune:problem:no-model-ready"
     with open_stream(client, model="red-dense") as stream:
         assert ask(stream, JPEG)[0].model == "red-dense/1"
@@ -349,10 +348,10 @@ def test_a_client_that_leaves_at_once_costs_nobody_anything(serve: Serve) -> Non
     client = serve()
     data = encode(colonoscopy(1200, 1600), "JPEG")
     for _ in range(10):
-        stream = open_stream(client)
-        for _ in range(5):
-            stream.send(data)
-        stream.socket.close()
+        with open_stream(client) as stream:
+            for _ in range(5):
+                stream.send(data)
+            stream.socket.shutdown(socket.SHUT_RDWR)
     until(lambda: metric(client, "polyprune_streams_open") == 0)
     counts = [metric(client, f'polyprune_stream_frames_total{{outcome="{o}"}}') for o in ("received", "answered")]
     with open_stream(client) as stream:
