@@ -154,9 +154,8 @@ def _ending(closed: ConnectionClosed) -> str:
 
 def _refusal(refused: InvalidStatus) -> str:
     status = refused.response.status_code
-    if status in (401, 403):
-        return f"The service refused the key ({status}): set --key, or POLYPRUNE_KEY."
-    return f"The service refused the stream ({status}): {_detail(refused.response.body)}"
+    hint = " Set --key, or POLYPRUNE_KEY." if status in (401, 403) else ""
+    return f"The service refused the stream ({status}): {_detail(refused.response.body)}{hint}"
 
 
 def _detail(body: bytes | bytearray) -> str:
@@ -165,4 +164,4 @@ def _detail(body: bytes | bytearray) -> str:
     try:
         return str(json.loads(text)["detail"])
     except (ValueError, KeyError, TypeError):
-        return text or "is this the address of a Polyprune service?"
+        return text or "is this the address of a stream?"

@@ -30,6 +30,9 @@ from app.routes.services import Serviced, Services
 from app.routes.socket import Ended, Socket
 from app.stream import Incoming, Options, Outcome, Output, Viewer
 
+# Of a text message, in characters: it changes two numbers, and is read on the event loop.
+MAX_TEXT = 4096
+
 router = APIRouter()
 log = logging.getLogger(__name__)
 
@@ -160,8 +163,10 @@ def changed(options: Options, text: str) -> Options:
     """The options after a text message of the client: a JSON object with those that change.
 
     Raises:
-        Ended: it is no object (unsupported data), or has unknown names or values (policy).
+        Ended: it is too long, no object (unsupported data), or has unknown names or values (policy).
     """
+    if len(text) > MAX_TEXT:
+        raise Ended(message.TOO_LARGE, f"A text message has at most {MAX_TEXT} characters: send frames as binary.")
     try:
         change = json.loads(text)
     except (ValueError, RecursionError):
