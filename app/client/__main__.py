@@ -58,6 +58,7 @@ class Player:
 def main() -> None:
     """Stream until the source ends, or Ctrl-C."""
     options = parser().parse_args()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it warns of, `sources` says in words
     try:
         source = open_source(options.source)
         with ExitStack() as stack:
@@ -65,7 +66,7 @@ def main() -> None:
             for output in outputs:
                 stack.callback(output.close)
             _play(options, source, Player(outputs, options.quality))
-    except ClientError as error:
+    except (ClientError, OSError) as error:  # OSError: a full disk, a reader of the lines that left
         print(error, file=sys.stderr)
         sys.exit(1)
 
@@ -119,7 +120,7 @@ def _play(options: argparse.Namespace, source: Source, player: Player) -> None:
     except KeyboardInterrupt:
         pass  # how a camera's stream ends
     finally:
-        print(f"\n{player.live.summary()}", file=sys.stderr)
+        print(player.live.summary(), file=sys.stderr)
 
 
 if __name__ == "__main__":

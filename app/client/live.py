@@ -36,13 +36,13 @@ class Live:
         self._failed += 1
 
     def summary(self) -> str:
-        """All of it, in a line."""
+        """All of it, in a line; longer than those before, so that it hides them."""
         rate = self._answered / (time.perf_counter() - self._start)
         return f"{self._answered} frames answered, {self._failed} refused; {self._line(rate)}"
 
     def _show(self, rate: float) -> None:
         if sys.stderr.isatty():
-            print(f"\r{self._line(rate)} ", end="", file=sys.stderr, flush=True)
+            print(f"{self._line(rate)} ", end="\r", file=sys.stderr, flush=True)  # the next line goes over it
 
     def _line(self, rate: float) -> str:
         text = f"{rate:.1f} frames/s, {self._dropped} dropped"

@@ -60,7 +60,7 @@ class Socket:
     async def accept(self) -> None:
         """CONNECTING to OPEN, with our subprotocol if the client offers it."""
         self._expect(State.CONNECTING)
-        offered = self._websocket.scope["subprotocols"]
+        offered = self._websocket.scope.get("subprotocols", ())
         await self._websocket.accept(message.SUBPROTOCOL if message.SUBPROTOCOL in offered else None)
         self.state = State.OPEN
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,20 @@ def test_masks_of_a_folder(client: httpx.Client, folder: Path, tmp_path: Path) -
     assert masks[-1].name == "000002.png"
     truth = np.roll(colonoscopy(), 16, axis=1)[..., 0] > 128
     assert np.mean((decode(masks[-1].read_bytes()) > 0) != truth) < 0.02
+
+
+def test_ctrl_c_ends_the_stream_and_keeps_the_video(client: httpx.Client, video: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.avi"
+    arguments = [video, "--url", client.base_url, "--overlay", overlay, "--json", "--fps", 0.5]
+    command = [sys.executable, "-m", "app.client", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["sequence"] == 0
+        process.send_signal(signal.SIGINT)
+        _, text = process.communicate(timeout=60)
+    assert process.returncode == 0, text
+    assert "frames answered" in text
+    assert 1 <= len(list(open_source(str(overlay)).frames)) < COUNT
 
 
 def test_what_is_wrong_is_said(serve: Serve, folder: Path, video: Path, tmp_path: Path) -> None:
