@@ -33,11 +33,13 @@ class Figures:
     answered: int = 0
     dropped: int = 0
     rounds: list[list[float]] = field(default_factory=list)
+    last: Header | None = None  # of the round
 
     def begin(self, frames: int) -> None:
         """Another round of so many frames."""
         self.offered += frames
         self.rounds.append([])
+        self.last = None
 
     def answered_one(self, header: Header, seconds: float) -> None:
         """A frame came back."""
@@ -46,6 +48,8 @@ class Figures:
 
     def end(self) -> None:
         """Take over the service's own counts."""
+        if self.last is None:
+            raise RuntimeError("No frame of a whole round was answered: is the service overloaded?")
         self.answered += self.last.answered
         self.dropped += self.last.dropped
 
