@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 Box = tuple[int, int, int, int]  # x, y, width, height
 
-# Overlap from which on two boxes may be one lesion: IoU_min of SORT (Bewley et al., ICIP 2016, section 4).
+# Overlap from which on two boxes may be one lesion: the default of SORT's reference code (github.com/abewley/sort,
+# after Bewley et al., ICIP 2016). Not tuned on videos of polyps.
 MIN_IOU = 0.3
 
 # Frames for which a lesion that is not seen keeps its id: a mask at the edge of detection flickers.
+# A choice, not a measurement: a fifth of a second at 25 answers a second.
 PATIENCE = 5
 
 

@@ -16,7 +16,7 @@ from app.client.errors import OutputError
 from app.client.sources import Pixels
 from app.message import Failure, Header, TrackedLesion
 
-CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # those that opencv-python-headless encodes on every system
+CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # those that the FFmpeg in opencv-python-headless encodes; H.264 it does not
 
 # Frames that wait for their mask. More come together only while the service answers nothing.
 MAX_PENDING = 64
