@@ -27,6 +27,8 @@
     │   ├── TooManyFailures          429  too-many-failures
     │   ├── TooManyRequests          429  too-many-requests
     │   └── KeysRefused                -  (a keys file that cannot be used; stops the start)
+    ├── StreamError
+    │   └── TooManyStreams           503  too-many-streams
     └── BenchmarkError
         ├── UnknownBenchmark         404  unknown-benchmark
         └── BenchmarkRunning         409  benchmark-running
@@ -274,6 +276,19 @@ class TooManyRequests(AccessError):
 
 class KeysRefused(AccessError):
     """A keys file that cannot be used, with the place and the reason."""
+
+
+class StreamError(PolypruneError):
+    """A stream of frames."""
+
+
+class TooManyStreams(StreamError):
+    """As many as the service holds open at once."""
+
+    status = 503
+    slug = "too-many-streams"
+    title = "Too many streams"
+    example = "16 streams are open, and no more are taken: close one, or set POLYPRUNE_MAX_STREAMS."
 
 
 class BenchmarkError(PolypruneError):

@@ -58,11 +58,12 @@ def mask_of(probability: NDArray[np.float32], threshold: float) -> NDArray[np.ui
     return (probability >= threshold).view(np.uint8) * np.uint8(255)
 
 
-def find(segmentation: Segmentation) -> list[Lesion]:
-    """All lesions, the largest first."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(segmentation.mask, connectivity=8)
-    lesions = [_lesion(segmentation, labels, stats[label], label) for label in range(1, count)]  # 0: background
-    return sorted(lesions, key=lambda lesion: -lesion.area)
+def find(segmentation: Segmentation, at_most: int | None = None) -> list[Lesion]:
+    """All lesions, or `at_most` of them, the largest first."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(segmentation.mask, connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]  # 0 is the background
+    largest = 1 + np.argsort(-areas, kind="stable")[:at_most]
+    return [_lesion(segmentation, labels, stats[label], label) for label in largest.tolist()]
 
 
 def _lesion(segmentation: Segmentation, labels: NDArray[np.int32], stats: NDArray[np.int32], label: int) -> Lesion:

@@ -29,6 +29,7 @@ from app.routes import (
     models,
     problems,
     segment,
+    stream,
 )
 from app.routes.access import Access
 from app.routes.headers import SecurityHeaders, cors
@@ -38,6 +39,7 @@ from app.routes.problems import Problem, Problems
 from app.routes.services import Services
 from app.settings import Settings
 from app.statistics import Statistics
+from app.stream import Streams
 from app.tensors import InferenceRequest
 
 DESCRIPTION = (
@@ -72,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=_middleware(settings, metrics),
     )
     problems.install(app)
-    for module in (segment, batch, compare, models, kserve, kserve_repository, benchmark, health):
+    for module in (segment, batch, compare, stream, models, kserve, kserve_repository, benchmark, health):
         app.include_router(module.router)
     _document(app)
     return app
@@ -113,6 +115,7 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
             history=settings.benchmark_history,
         ),
         metrics=metrics,
+        streams=Streams(settings.max_streams, metrics.streams),
         workers=CapacityLimiter(settings.workers or machine.cores()),
         statistics=Statistics(),
     )

@@ -30,6 +30,8 @@ class Metrics:
         self.in_flight = Gauge("polyprune_requests_in_flight", "Being answered now", registry=self._registry)
         self.frames = self._counter("polyprune_frames", "Frames segmented", "model", "output")
         self.stage_seconds = self._histogram("polyprune_stage_seconds", "Time per frame and stage", "stage")
+        self.streams = Gauge("polyprune_streams_open", "WebSocket streams open now", registry=self._registry)
+        self.stream_frames = self._counter("polyprune_stream_frames", "Frames of WebSocket streams", "outcome")
         self.models = Gauge("polyprune_models", "Model folders", ["state"], registry=self._registry)
 
     def frame_done(self, model: str, output: str, clock: Clock) -> None:

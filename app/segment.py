@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from app import frames
 from app.clock import Clock
@@ -13,6 +16,8 @@ from app.fit import Stretch
 from app.frames import Frame
 from app.lesions import Segmentation, mask_of
 from app.model import Model
+
+Steady = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def segment(
@@ -52,19 +57,28 @@ def segment(
         )
     else:
         pictures = _only(data, max_pixels, at_least, number, every)
-    segmentations = (segment_frame(frame, model, clock, threshold) for frame in _timed(pictures, clock))
+    segmentations = (segment_frame(frame, model, clock, threshold=threshold) for frame in _timed(pictures, clock))
     first = next(segmentations)
     return replace(first, further=tuple(segmentation.mask for segmentation in segmentations))
 
 
-def segment_frame(frame: Frame, model: Model, clock: Clock, threshold: float | None = None) -> Segmentation:
-    """Fit, run, fit back, threshold; as `segment`."""
+def segment_frame(
+    frame: Frame, model: Model, clock: Clock, *, threshold: float | None = None, steady: Steady | None = None
+) -> Segmentation:
+    """The steps of `segment` after decoding.
+
+    Args:
+        steady: makes of the network's probability, float32 [H, W] at its own size, the one that counts.
+    """
     spec = model.manifest.input
     with clock.stage("fit"):
         fit = Stretch.of(frame, spec.height, spec.width)
         tensor = fit.apply(frame.pixels)  # [1, H, W, 3]
     with clock.stage("network"):
         small = model.engine.run(tensor)[0]  # [H, W]
+    if steady is not None:
+        with clock.stage("smooth"):
+            small = steady(small)
     with clock.stage("mask"):
         probability = fit.invert(small)  # [frame height, frame width]
         limit = model.manifest.threshold if threshold is None else threshold

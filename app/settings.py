@@ -53,6 +53,10 @@ class Settings(BaseSettings):
             ge=1, description="Most frames of one request: files of a batch, or of a DICOM object for a Segmentation."
         ),
     ] = 64
+    max_streams: Annotated[int, Field(ge=1, description="WebSocket streams that are open at once.")] = 16
+    stream_idle_seconds: Annotated[
+        float, Field(gt=0, description="A stream ends when nothing comes, or no answer is read, for so long.")
+    ] = 60.0
     benchmark_max_iterations: Annotated[int, Field(ge=2, description="Most iterations of one benchmark.")] = 2000
     benchmark_max_batch: Annotated[int, Field(ge=1, description="Largest batch of one benchmark.")] = 16
     benchmark_max_seconds: Annotated[

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated, TypeVar, cast
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Depends, Request
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
 
 from app.benchmark import Benchmarks
 from app.metrics import Metrics
@@ -15,6 +16,7 @@ from app.registry import Registry
 from app.repository import Repository
 from app.settings import Settings
 from app.statistics import Statistics
+from app.stream import Streams
 
 T = TypeVar("T")
 
@@ -27,6 +29,7 @@ class Services:
     repository: Repository
     benchmarks: Benchmarks
     metrics: Metrics
+    streams: Streams
     workers: CapacityLimiter
     statistics: Statistics
 
@@ -40,9 +43,9 @@ class Services:
         return await to_thread.run_sync(work, limiter=self.workers)
 
 
-async def services_of(request: Request) -> Services:
-    """The app's services."""
-    return cast(Services, request.app.state.services)
+async def services_of(connection: HTTPConnection) -> Services:
+    """The app's services, for a request or a WebSocket."""
+    return cast(Services, connection.app.state.services)
 
 
 Serviced = Annotated[Services, Depends(services_of)]
