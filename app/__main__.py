@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 
-import uvicorn
 from pydantic import ValidationError
 
 from app import logs, settings
-from app.main import create_app
+from app.main import create_app, drain
+from app.server import Server
 from app.settings import PREFIX, Settings
 
 
@@ -19,8 +19,8 @@ def main() -> None:
     logs.configure(chosen.log_level, chosen.log_format)
     for name in settings.unknown_names():
         logging.warning("%s is not a setting: docs/settings.md lists them", name)
-    # log_config=None: uvicorn's records go where ours go.
-    uvicorn.run(create_app(chosen), host=chosen.host, port=chosen.port, log_config=None, server_header=False)
+    app = create_app(chosen)
+    Server(app, chosen, on_drain=lambda: drain(app)).run()
 
 
 def _settings() -> Settings:

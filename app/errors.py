@@ -15,6 +15,9 @@
     │   ├── UnknownModel             404  unknown-model
     │   ├── NoModelReady             503  no-model-ready
     │   └── ModelRefused               -  (a folder that failed its proof; never answers a request)
+    ├── LoadError
+    │   ├── Overloaded               503  overloaded
+    │   └── Draining                 503  draining
     └── BenchmarkError
         ├── UnknownBenchmark         404  unknown-benchmark
         └── BenchmarkRunning         409  benchmark-running
@@ -151,6 +154,28 @@ class NoModelReady(ModelError):
 
 class ModelRefused(ModelError):
     """A model folder that does not keep what it promises, with the reason."""
+
+
+class LoadError(PolypruneError):
+    """The service has no time for the request."""
+
+
+class Overloaded(LoadError):
+    """More requests than the workers can answer in time; `retry_after` are the seconds to wait."""
+
+    status = 503
+    slug = "overloaded"
+    title = "Too many requests at once"
+    example = "8 requests wait already, the most that may: try again in 1 s, or with another instance."
+
+
+class Draining(LoadError):
+    """The service is about to stop."""
+
+    status = 503
+    slug = "draining"
+    title = "The service stops"
+    example = "The service was told to stop: send new requests to another instance."
 
 
 class BenchmarkError(PolypruneError):

@@ -32,6 +32,7 @@ FRAME_ERRORS = (
     errors.UnsupportedFrame,
     errors.BadBody,
     errors.CorruptFrame,
+    errors.Overloaded,
 )
 
 

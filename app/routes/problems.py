@@ -78,7 +78,8 @@ def _respond(request: Request, problem: dict[str, Any], headers: dict[str, str] 
 async def _on_own_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PolypruneError)  # noqa: S101  (what it was registered for; narrows the type)
     kind = {"type": _urn(type(error)), "title": error.title, "status": error.status, "detail": str(error)}
-    return _respond(request, {**error.extra, **kind})
+    wait = error.extra.get("retry_after")
+    return _respond(request, {**error.extra, **kind}, {} if wait is None else {"Retry-After": str(wait)})
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -95,7 +96,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_disconnect(request: Request, _: Exception) -> Response:
-    log.info("%s %s: the client left before its body was complete", request.method, request.url.path)
+    log.info("%s %s: the client left before it was answered", request.method, request.url.path)
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
