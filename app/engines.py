@@ -32,35 +32,30 @@ class Engines:
     """
 
     def __init__(self, graph: bytes, *, threads: int, preference: Preference) -> None:
-        self._latency = Engine(graph, threads=threads, preference=preference)
-        one_is_enough = threads == 1 or self._latency.provider != CPU
-        self._throughput = self._latency if one_is_enough else Engine(graph, threads=1, preference="cpu")
+        self.latency = Engine(graph, threads=threads, preference=preference)
+        one_is_enough = threads == 1 or self.latency.provider != CPU
+        self.throughput = self.latency if one_is_enough else Engine(graph, threads=1, preference="cpu")
         self.runs: dict[str, int] = {"latency": 0, "throughput": 0}
         self._lock = Lock()
 
     @property
-    def sessions(self) -> set[Engine]:
-        """The two sessions, or the one."""
-        return {self._latency, self._throughput}
-
-    @property
     def provider(self) -> str:
         """Where the graph really runs."""
-        return self._latency.provider
+        return self.latency.provider
 
     @property
     def inputs(self) -> list[Port]:
         """What the graph takes."""
-        return self._latency.inputs
+        return self.latency.inputs
 
     @property
     def outputs(self) -> list[Port]:
         """What the graph gives."""
-        return self._latency.outputs
+        return self.latency.outputs
 
     def run(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Frames uint8 [N, H, W, 3] RGB -> probability float32 [N, H, W]."""
         lone = alone.get()
         with self._lock:
             self.runs["latency" if lone else "throughput"] += 1
-        return (self._latency if lone else self._throughput).run(frames)
+        return (self.latency if lone else self.throughput).run(frames)

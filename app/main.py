@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import cv2
 from anyio import Event, to_thread
@@ -13,13 +15,14 @@ from fastapi import FastAPI
 from app import __version__, machine, registry
 from app.admission import Admission
 from app.benchmark import Benchmarks
+from app.errors import Overloaded
 from app.metrics import Metrics
 from app.registry import Registry
 from app.render import Report
 from app.routes import benchmark, health, models, problems, segment
 from app.routes.observe import Observe
 from app.routes.problems import Problem
-from app.routes.services import Services
+from app.routes.services import DEADLINE_HEADER, Services
 from app.settings import Settings
 
 DESCRIPTION = (
@@ -111,6 +114,16 @@ def _document(app: FastAPI) -> None:
         for model in (Problem, Report):
             definition = model.model_json_schema(ref_template=template)
             schema["components"]["schemas"] |= definition.pop("$defs", {}) | {model.__name__: definition}
+        _add_deadline(schema)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _add_deadline(schema: dict[str, Any]) -> None:
+    """Whatever may be turned away as overloaded takes a deadline."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            if Overloaded.slug in json.dumps(operation["responses"].get("503")):
+                parameters = operation.setdefault("parameters", [])
+                parameters.extend(() if DEADLINE_HEADER in parameters else (DEADLINE_HEADER,))  # the schema is kept

@@ -25,6 +25,13 @@ from app.settings import Settings
 T = TypeVar("T")
 DEADLINE = "X-Deadline-Ms"
 DEADLINE_MS = TypeAdapter[float](Annotated[float, Field(gt=0)])
+# Not a parameter of `services_of`, with which every route would document it.
+DEADLINE_HEADER = {
+    "name": DEADLINE,
+    "in": "header",
+    "description": "milliseconds within which the answer is wanted; 503 `overloaded` if that cannot be",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ async def services_of(request: Request) -> Services:
 
 
 def _wanted_ms(request: Request) -> float | None:
-    """The header `X-Deadline-Ms`. Not declared as a parameter, since every route would then document it."""
+    """The header `X-Deadline-Ms`. Raises BadParameter."""
     text = request.headers.get(DEADLINE)
     if text is None:
         return None

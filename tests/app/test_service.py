@@ -113,6 +113,8 @@ def test_documentation(client: httpx.Client) -> None:
     assert set(segment["responses"]) == {"200", "404", "413", "415", "422", "503"}
     examples = segment["responses"]["415"]["content"]["application/problem+json"]["examples"]
     assert set(examples) == {"unsupported-media-type", "not-an-image", "unsupported-frame"}
+    again = client.get("/openapi.json").json()["paths"]["/v1/segment"]["post"]["parameters"]
+    assert [parameter["name"] for parameter in again].count("X-Deadline-Ms") == 1
     assert set(schema["paths"]["/benchmark"]["post"]["responses"]) >= {"202", "409"}
 
 
