@@ -15,7 +15,7 @@
     │   ├── UnknownModel             404  unknown-model
     │   ├── NoModelReady             503  no-model-ready
     │   └── ModelRefused               -  (a folder that failed its proof; never answers a request)
-    ├── LoadError
+    ├── AvailabilityError
     │   ├── Overloaded               503  overloaded
     │   └── Draining                 503  draining
     └── BenchmarkError
@@ -156,11 +156,11 @@ class ModelRefused(ModelError):
     """A model folder that does not keep what it promises, with the reason."""
 
 
-class LoadError(PolypruneError):
-    """The service has no time for the request."""
+class AvailabilityError(PolypruneError):
+    """The service has no time for the request, or soon none for any."""
 
 
-class Overloaded(LoadError):
+class Overloaded(AvailabilityError):
     """More requests than the workers can answer in time; `retry_after` are the seconds to wait."""
 
     status = 503
@@ -169,7 +169,7 @@ class Overloaded(LoadError):
     example = "8 requests wait already, the most that may: try again in 1 s, or with another instance."
 
 
-class Draining(LoadError):
+class Draining(AvailabilityError):
     """The service is about to stop."""
 
     status = 503
