@@ -54,7 +54,10 @@ class Engine:
 
     def __init__(self, graph: bytes, *, threads: int = 1, preference: Preference = "auto") -> None:
         wanted = wanted_providers(preference)
-        self._session = onnxruntime.InferenceSession(graph, sess_options=session_options(threads), providers=wanted)
+        options = session_options(threads)
+        if wanted == [CPU]:
+            _share_arena(options)
+        self._session = onnxruntime.InferenceSession(graph, sess_options=options, providers=wanted)
         if len(wanted) > 1 and self.provider == CPU:
             log.warning("There is a CUDA device, but the session runs on the CPU: install CUDA 13 and cuDNN 9.")
 
@@ -88,6 +91,26 @@ def session_options(threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return options
+
+
+def _share_arena(options: Any) -> None:
+    """Let all sessions take what a run needs from one arena, which grows to what the workers need at once.
+
+    An arena for each session keeps that much for each session of each model. Memory patterns take one more block
+    for each session and batch size. Two models of two sessions each, resident: 455 MB without both, 271 MB with.
+    """
+    _register_arena()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.enable_mem_pattern = False
+
+
+@cache
+def _register_arena() -> None:
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    # No limit, and growth by doubling (0: kNextPowerOfTwo), whose blocks fit more models than blocks as requested.
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, 0, -1, -1))
 
 
 def wanted_providers(preference: Preference) -> list[str | tuple[str, dict[str, str]]]:

@@ -27,7 +27,9 @@
     │   ├── TooManyFailures          429  too-many-failures
     │   ├── TooManyRequests          429  too-many-requests
     │   └── KeysRefused                -  (a keys file that cannot be used; stops the start)
-    ├── StreamError
+    ├── AvailabilityError
+    │   ├── Overloaded               503  overloaded
+    │   ├── Draining                 503  draining
     │   └── TooManyStreams           503  too-many-streams
     └── BenchmarkError
         ├── UnknownBenchmark         404  unknown-benchmark
@@ -278,12 +280,30 @@ class KeysRefused(AccessError):
     """A keys file that cannot be used, with the place and the reason."""
 
 
-class StreamError(PolypruneError):
-    """A stream of frames."""
+class AvailabilityError(PolypruneError):
+    """The service has no time for the request, or soon none for any."""
 
 
-class TooManyStreams(StreamError):
-    """As many as the service holds open at once."""
+class Overloaded(AvailabilityError):
+    """More requests than the workers can answer in time; `retry_after` are the seconds to wait."""
+
+    status = 503
+    slug = "overloaded"
+    title = "Too many requests at once"
+    example = "8 requests wait already, the most that may: try again in 1 s, or with another instance."
+
+
+class Draining(AvailabilityError):
+    """The service is about to stop."""
+
+    status = 503
+    slug = "draining"
+    title = "The service stops"
+    example = "The service was told to stop: send new requests to another instance."
+
+
+class TooManyStreams(AvailabilityError):
+    """As many streams as the service holds open at once."""
 
     status = 503
     slug = "too-many-streams"

@@ -5,24 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import cv2
-from anyio import CapacityLimiter, to_thread
+from anyio import Event, to_thread
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from app import __version__, keys, machine
+from app.admission import Admission
 from app.benchmark import Benchmarks
 from app.keys import Keys
 from app.limits import Limits
 from app.metrics import Metrics
-from app.render import FeatureCollection, PairReport, Report
 from app.repository import Repository
 from app.routes import (
-    access,
     batch,
     benchmark,
     compare,
+    documentation,
     health,
     kserve,
     kserve_repository,
@@ -35,17 +36,20 @@ from app.routes.access import Access
 from app.routes.headers import SecurityHeaders, cors
 from app.routes.limit import Limit
 from app.routes.observe import Observe
-from app.routes.problems import Problem, Problems
+from app.routes.problems import Problems
 from app.routes.services import Services
 from app.settings import Settings
 from app.statistics import Statistics
 from app.stream import Streams
-from app.tensors import InferenceRequest
 
 DESCRIPTION = (
     "Real-time polyp segmentation: a colonoscopy frame in, a mask out; `/benchmark` compares a dense network "
     "with its pruned version. Research software, not a medical device."
 )
+
+# The last in the queue waits about as long as this many frames take: within the 120 ms that a cleared device promises,
+# if a frame takes less than 24 ms.
+QUEUE_PER_WORKER = 4
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +80,18 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for module in (segment, batch, compare, stream, models, kserve, kserve_repository, benchmark, health):
         app.include_router(module.router)
-    _document(app)
+    documentation.install(app)
     return app
+
+
+def drain(app: FastAPI) -> None:
+    """Tell a service that runs that it is about to stop."""
+    app.state.services.draining.set()
+
+
+async def end_streams(app: FastAPI) -> None:
+    """Close the streams of a service that runs."""
+    await app.state.services.streams.close()
 
 
 def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
@@ -103,9 +117,9 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
     # One frame is one core's work: OpenCV's own threads would take the cores from the other frames.
     cv2.setNumThreads(1)
     repository = await to_thread.run_sync(_scan, settings)
-    metrics.models.labels("ready").set_function(lambda: len(repository.registry.ready))
-    metrics.models.labels("refused").set_function(lambda: len(repository.registry.refused))
-    metrics.models.labels("unloaded").set_function(lambda: len(repository.registry.unloaded))
+    for state in ("ready", "refused", "unloaded"):
+        metrics.models.labels(state).set_function(partial(_count, repository, state))
+    metrics.watch_runs(lambda: {model.id: model.engine.runs for model in repository.registry.ready})
     return Services(
         settings=settings,
         repository=repository,
@@ -116,31 +130,26 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
         ),
         metrics=metrics,
         streams=Streams(settings.max_streams, metrics.streams),
-        workers=CapacityLimiter(settings.workers or machine.cores()),
+        admission=_admission(settings, metrics),
+        draining=Event(),
         statistics=Statistics(),
     )
+
+
+def _count(repository: Repository, state: str) -> int:
+    return len(getattr(repository.registry, state))
+
+
+def _admission(settings: Settings, metrics: Metrics) -> Admission:
+    workers = settings.workers or machine.cores()
+    queue = QUEUE_PER_WORKER * workers if settings.queue is None else settings.queue
+    return Admission(workers=workers, queue=queue, metrics=metrics)
 
 
 def _scan(settings: Settings) -> Repository:
     return Repository(
         settings.models_dir,
-        threads=settings.threads,
+        threads=settings.threads or machine.cores(),
         preference=settings.provider,
         default=settings.default_model,
     )
-
-
-def _document(app: FastAPI) -> None:
-    """Add the schemas that routes refer to by hand, since they answer with bytes."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, object]:
-        schema = generate()
-        template = "#/components/schemas/{model}"
-        for model in (Problem, Report, FeatureCollection, PairReport, InferenceRequest):
-            definition = model.model_json_schema(ref_template=template)
-            schema["components"]["schemas"] |= definition.pop("$defs", {}) | {model.__name__: definition}
-        access.document(schema)
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -10,11 +12,31 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from app.clock import Clock
 
 # Around the periods of 60, 30 and 25 frames a second (16.7, 33, 40 ms) and the 120 ms of a cleared device.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.0167, 0.025, 0.033, 0.04, 0.06, 0.08, 0.12, 0.2, 0.5, 1, 2.5, 10)
+
+
+Runs = Callable[[], Mapping[str, Mapping[str, int]]]
+
+
+class NetworkRuns(Collector):
+    """Counters that the models keep: how often each of their sessions ran."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """One sample for each model and session."""
+        family = CounterMetricFamily("polyprune_network_runs", "Runs of networks", labels=["model", "session"])
+        for model, runs in self._runs().items():
+            for session, count in runs.items():
+                family.add_metric([model, session], count)
+        yield family
 
 
 class Metrics:
@@ -32,6 +54,9 @@ class Metrics:
         self.stage_seconds = self._histogram("polyprune_stage_seconds", "Time per frame and stage", "stage")
         self.streams = Gauge("polyprune_streams_open", "WebSocket streams open now", registry=self._registry)
         self.stream_frames = self._counter("polyprune_stream_frames", "Frames of WebSocket streams", "outcome")
+        self.queue_depth = Gauge("polyprune_queue_depth", "Waiting for a worker", registry=self._registry)
+        self.workers_busy = Gauge("polyprune_workers_busy", "Workers that work", registry=self._registry)
+        self.rejections = self._counter("polyprune_rejections", "Turned away as overloaded", "reason")
         self.models = Gauge("polyprune_models", "Model folders", ["state"], registry=self._registry)
 
     def frame_done(self, model: str, output: str, clock: Clock) -> None:
@@ -39,6 +64,10 @@ class Metrics:
         self.frames.labels(model, output).inc()
         for stage, milliseconds in clock.timings.items():
             self.stage_seconds.labels(stage).observe(milliseconds / 1e3)
+
+    def watch_runs(self, runs: Runs) -> None:
+        """Show runs of networks, by model and session, as they are when the metrics are asked for."""
+        self._registry.register(NetworkRuns(runs))
 
     def exposition(self) -> bytes:
         """All of it in Prometheus's text format."""

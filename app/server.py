@@ -1,32 +1,90 @@
-"""uvicorn, with two things that streams need of a server: a proper end, and no patience without limit."""
+"""uvicorn, with an end in order: it drains, ends the streams itself, and lets go of clients that do not read."""
 
 from __future__ import annotations
 
+import logging
+import math
 import socket
+import time
 from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from app.settings import Settings
+
+# Else a connection that is kept would be cut when the server stops, perhaps just as a request comes in.
+CLOSE = (b"connection", b"close")
+
 # For the last messages of a stream to leave, and for the client's own close to come.
 LINGER_SECONDS = 3.0
 
+log = logging.getLogger(__name__)
+
 
 class Server(uvicorn.Server):
-    """Ends the streams itself, with 1001: uvicorn would with 1012, a restart, which nobody has promised.
+    """Told to stop, it drains: not ready, but serving for `drain_seconds`; then it finishes what is in flight.
+
+    SIGTERM and SIGINT tell it to stop. Told again, it stops at once.
 
     Args:
-        end_streams: called, and waited for, before uvicorn's own shutdown.
+        app: the ASGI app.
+        settings: where to listen, and how long the stages of the end take.
+        on_drain: tells the app that the end has begun.
+        before_stop: called, and waited for, when no new connections are taken. Ends the streams, with 1001: uvicorn
+            would with 1012, a restart, which nobody has promised.
     """
 
-    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(config)
-        self._end_streams = end_streams
+    def __init__(
+        self, app: Any, settings: Settings, on_drain: Callable[[], None], before_stop: Callable[[], Awaitable[None]]
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                log_config=None,  # uvicorn's records go where ours go
+                access_log=False,  # app.routes.observe logs requests
+                server_header=False,
+                forwarded_allow_ips=settings.trusted_proxies,
+                ssl_certfile=settings.tls_certificate,
+                ssl_keyfile=settings.tls_key,
+                ws=WebSocketProtocol,
+                ws_max_size=settings.max_body_bytes,
+                ws_per_message_deflate=False,  # frames and masks are compressed already
+                timeout_graceful_shutdown=settings.grace_seconds,
+            )
+        )
+        self._drain_seconds = settings.drain_seconds
+        self._on_drain = on_drain
+        self._before_stop = before_stop
+        self._told = False
+        self._stop_at = math.inf
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's signature)
+        """Note a signal. uvicorn's own handler has it raised again at the end, and the exit status is not 0 then."""
+        self.should_exit = self.force_exit = self._told
+        self._told = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to stop accepting."""
+        if self._told and self._stop_at == math.inf:
+            self._drain()
+            return await super().on_tick(0)  # renews the default headers
+        return await super().on_tick(counter) or time.monotonic() >= self._stop_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does it, once no stream is open."""
-        await self._end_streams()
+        await self._before_stop()
         await super().shutdown(sockets)
+
+    def _drain(self) -> None:
+        log.info("told to stop: not ready from now on, no new connections in %g s", self._drain_seconds)
+        self._stop_at = time.monotonic() + self._drain_seconds
+        self.config.encoded_headers.append(CLOSE)
+        self._on_drain()
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

@@ -37,10 +37,38 @@ class Settings(BaseSettings):
             "do not reach one are refused."
         ),
     ] = "auto"
-    threads: Annotated[int, Field(ge=1, le=256, description="CPU threads for one frame's network.")] = 1
+    threads: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=256,
+            description="CPU threads for the network of a frame that is alone; 0 for one per CPU core. "
+            "Frames that are not alone get one each.",
+        ),
+    ] = 0
     workers: Annotated[
         int, Field(ge=0, le=256, description="Frames that are worked on at once; 0 for one per CPU core.")
     ] = 0
+    queue: Annotated[
+        int | None,
+        Field(ge=0, description="Requests that may wait for a worker; more get 503. Unset: four for each worker."),
+    ] = None
+    deadline_ms: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="Milliseconds within which requests without an `X-Deadline-Ms` header want their answer; "
+            "those that cannot have it get 503. Unset: they wait for their turn.",
+        ),
+    ] = None
+    drain_seconds: Annotated[
+        float,
+        Field(ge=0, description="After SIGTERM or SIGINT, how long `/readyz` says 503 while requests still come in."),
+    ] = 0.0
+    grace_seconds: Annotated[
+        int,
+        Field(ge=0, description="After that, how long requests in flight may take before they are cut off."),
+    ] = 8
     max_body_bytes: Annotated[
         int, Field(ge=1, description="Longest request body in bytes, multipart and chunked ones too.")
     ] = 32 * 2**20

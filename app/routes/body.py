@@ -40,6 +40,7 @@ FRAME_ERRORS = (
     errors.UnsupportedFrame,
     errors.BadBody,
     errors.CorruptFrame,
+    errors.Overloaded,
 )
 
 

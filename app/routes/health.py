@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from app.errors import NoModelReady
+from app.errors import Draining, NoModelReady
 from app.routes.problems import documented
 from app.routes.services import Serviced
 
@@ -43,13 +43,16 @@ async def health() -> Health:
     return Health()
 
 
-@router.get("/readyz", responses=documented(NoModelReady))
+@router.get("/readyz", responses=documented(NoModelReady, Draining))
 async def readiness(services: Serviced) -> Readiness:
-    """Answer 200 once the default model has proven itself; both answers name what was refused, and why."""
+    """Answer 200 from when the default model has proven itself until the service is told to stop.
+
+    The answer, or the problem if no model is ready, names what was refused, and why.
+    """
     registry = services.registry
     refused = [RefusedFolder(id=refusal.id, reason=refusal.reason) for refusal in registry.refused]
     try:
-        default = registry.resolve().id
+        default = services.check_ready().id
     except NoModelReady as error:
         raise NoModelReady(str(error), refused=[folder.model_dump() for folder in refused]) from error
     return Readiness(default=default, ready=[model.id for model in registry.ready], refused=refused)

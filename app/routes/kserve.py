@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from app import __version__, compression, errors, tensors
 from app.clock import Clock
 from app.engine import CUDA
-from app.errors import BadInference, BadParameter, NoModelReady, UnknownModel
+from app.errors import BadInference, BadParameter, Draining, NoModelReady, UnknownModel
 from app.model import Model
 from app.routes.body import BINARY, JSON, read_bytes
 from app.routes.models import Part
@@ -106,10 +106,10 @@ async def live() -> Live:
     return Live()
 
 
-@router.get("/v2/health/ready", responses=failures(NoModelReady))
+@router.get("/v2/health/ready", responses=failures(NoModelReady, Draining))
 async def ready(services: Serviced) -> Ready:
-    """Answer 200 once the default model has proven itself, like `/readyz`."""
-    services.registry.resolve()
+    """Answer 200 while the default model is ready and the service is not told to stop, like `/readyz`."""
+    services.check_ready()
     return Ready()
 
 
@@ -144,7 +144,7 @@ async def config(model: Named, services: Serviced) -> dict[str, Any]:
         "max_batch_size": services.settings.kserve_max_batch,
         "input": [{"name": tensors.INPUT, "data_type": "TYPE_UINT8", "dims": [size.height, size.width, 3]}],
         "output": [{"name": tensors.OUTPUT, "data_type": "TYPE_FP32", "dims": [size.height, size.width]}],
-        "instance_group": [{"kind": kind, "count": int(services.workers.total_tokens)}],
+        "instance_group": [{"kind": kind, "count": services.admission.workers}],
         "default_model_filename": "model.onnx",
     }
 

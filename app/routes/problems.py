@@ -183,5 +183,5 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_disconnect(request: Request, _: Exception) -> Response:
-    log.info("%s %s: the client left before its body was complete", request.method, request.url.path)
+    log.info("%s %s: the client left before it was answered", request.method, request.url.path)
     return Response(status_code=CLIENT_CLOSED_REQUEST)

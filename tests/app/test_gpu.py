@@ -14,9 +14,10 @@ pytestmark = pytest.mark.skipif(not cuda_devices(), reason="the driver shows no 
 
 
 def test_models_prove_themselves_on_cuda(models_dir):
-    found = registry.scan(models_dir, threads=1, preference="cuda")
+    found = registry.scan(models_dir, threads=2, preference="cuda")
     assert not found.refused
     assert {model.engine.provider for model in found.ready} == {CUDA}
+    assert all(model.engine.latency is model.engine.throughput for model in found.ready)
 
 
 def test_the_response_says_cuda(models_dir):

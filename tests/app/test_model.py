@@ -109,6 +109,14 @@ def test_sound_folder_loads(tmp_path: Path) -> None:
     np.testing.assert_allclose(model.engine.run(frames), frames[..., 0] / 255, atol=1e-6)
 
 
+def test_a_second_session_where_it_helps(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, "red")
+    one = load(folder, threads=1, preference="cpu").engine
+    two = load(folder, threads=2, preference="cpu").engine
+    assert one.latency is one.throughput
+    assert two.latency is not two.throughput
+
+
 def test_cuda_that_is_insisted_on_and_missing_is_a_refusal(tmp_path: Path) -> None:
     if cuda_devices():
         pytest.skip("this machine has a CUDA device")

@@ -1,0 +1,46 @@
+"""What the OpenAPI document has beyond what FastAPI reads from the routes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.errors import Overloaded
+from app.render import FeatureCollection, PairReport, Report
+from app.routes import access
+from app.routes.problems import Problem
+from app.routes.services import DEADLINE_HEADER
+from app.tensors import InferenceRequest
+
+# Routes that answer with bytes, or read their body themselves, refer to these by hand.
+SCHEMAS = (Problem, Report, FeatureCollection, PairReport, InferenceRequest)
+
+
+def install(app: FastAPI) -> None:
+    """Complete the app's document when it is first asked for."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(generate())
+        return generate()  # FastAPI keeps it
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(schema: dict[str, Any]) -> None:
+    for model in SCHEMAS:
+        definition = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema["components"]["schemas"] |= definition.pop("$defs", {}) | {model.__name__: definition}
+    access.document(schema)
+    _add_deadline(schema)
+
+
+def _add_deadline(schema: dict[str, Any]) -> None:
+    """Whatever may be turned away as overloaded takes a deadline."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            if Overloaded.slug in json.dumps(operation["responses"].get("503")):
+                operation.setdefault("parameters", []).append(DEADLINE_HEADER)

@@ -1,0 +1,80 @@
+"""The end of the service, as a process: told to stop, it drains, answers what is in flight, and exits with 0."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.app.test_load import FRAME, URL, post_slow, until
+from tests.app.test_problems import check
+from tests.app.test_service import start
+
+
+@contextmanager
+def process(models_dir: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """The service as a process, and a client that speaks to it."""
+    running = start(models_dir, **environment)
+    assert running.stderr is not None
+    ports = (re.search(r"http://127\.0\.0\.1:(\d+)", line) for line in running.stderr)
+    port = next(found[1] for found in ports if found)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            yield running, client
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def until_it_drains(client: httpx.Client) -> None:
+    while (answer := client.get("/readyz")).status_code == 200:
+        time.sleep(0.005)
+    check(answer, 503, "draining")
+
+
+def test_not_ready_but_serving_then_in_flight_is_answered(models_dir: Path) -> None:
+    times = {"POLYPRUNE_DRAIN_SECONDS": "2", "POLYPRUNE_GRACE_SECONDS": "60"}
+    with process(models_dir, POLYPRUNE_WORKERS="1", **times) as (running, client):
+        assert "connection" not in client.get("/readyz").headers
+        running.send_signal(signal.SIGTERM)
+        until_it_drains(client)
+        answer = client.post(URL, content=FRAME)
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        with ThreadPoolExecutor() as pool:
+            slow = [pool.submit(post_slow, client) for _ in range(2)]  # one of them in the queue
+        assert [answer.result().status_code for answer in slow] == [200] * 2
+        assert running.wait(timeout=20) == 0
+
+
+def test_signal_while_a_frame_is_worked_on(models_dir: Path) -> None:
+    with process(models_dir, POLYPRUNE_GRACE_SECONDS="60") as (running, client), ThreadPoolExecutor() as pool:
+        slow = pool.submit(post_slow, client)
+        until(client, "polyprune_workers_busy", 1)
+        running.send_signal(signal.SIGINT)
+        assert slow.result().status_code == 200
+        assert running.wait(timeout=20) == 0
+
+
+def test_second_signal_ends_at_once(models_dir: Path) -> None:
+    with process(models_dir, POLYPRUNE_DRAIN_SECONDS="600") as (running, client):
+        running.send_signal(signal.SIGTERM)
+        until_it_drains(client)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 0
+
+
+def test_request_that_never_ends_is_cut_off(models_dir: Path) -> None:
+    with process(models_dir, POLYPRUNE_GRACE_SECONDS="1") as (running, client), socket.socket() as endless:
+        endless.connect((client.base_url.host, client.base_url.port))
+        endless.sendall(f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234".encode())
+        until(client, "polyprune_requests_in_flight", 2)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 0
