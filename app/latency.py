@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 RESAMPLES = 2000
+BINS = 40  # of a histogram: enough to see two modes, few enough for a small picture
 METHOD = (
     "Models are run in turns, and each round starts with another one. Intervals: 95%, percentile "
     f"bootstrap over rounds, {RESAMPLES} resamples. Speed-up: geometric mean of the rounds' ratios."
@@ -30,6 +31,18 @@ class Estimate(BaseModel):
     high: float
 
 
+class Histogram(BaseModel):
+    """How often each latency occurred, in bins of one width, from the fastest to the 99th percentile.
+
+    Beyond, single runs that were interrupted would stretch it until nothing else is seen; they are counted only.
+    """
+
+    low: float = Field(description="where the first bin begins, in ms")
+    step: float = Field(description="width of a bin, in ms")
+    counts: list[int]
+    above: int = Field(description="runs slower than the last bin")
+
+
 class Latency(BaseModel):
     """Milliseconds per run of one batch."""
 
@@ -38,6 +51,7 @@ class Latency(BaseModel):
     p99: float
     mean: Estimate
     frames_per_second: float = Field(description="batch over mean")
+    histogram: Histogram
 
 
 def interleave(
@@ -80,7 +94,23 @@ def summarise(seconds: NDArray[np.float64], batch: int) -> Latency:
     milliseconds = seconds * 1e3
     p50, p95, p99 = np.percentile(milliseconds, [50, 95, 99])
     mean = estimate(milliseconds)
-    return Latency(p50=p50, p95=p95, p99=p99, mean=mean, frames_per_second=batch / mean.mean * 1e3)
+    return Latency(
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        mean=mean,
+        frames_per_second=batch / mean.mean * 1e3,
+        histogram=histogram(milliseconds),
+    )
+
+
+def histogram(milliseconds: NDArray[np.float64]) -> Histogram:
+    """Float64 [rounds] -> Histogram; runs that all took the same lie in one bin."""
+    ends = milliseconds.min(), np.percentile(milliseconds, 99)
+    counts, edges = np.histogram(milliseconds, BINS, range=ends)
+    return Histogram(
+        low=edges[0], step=edges[1] - edges[0], counts=counts.tolist(), above=len(milliseconds) - int(counts.sum())
+    )
 
 
 def speedup(slow: NDArray[np.float64], fast: NDArray[np.float64]) -> Estimate:

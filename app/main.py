@@ -31,6 +31,7 @@ from app.routes import (
     problems,
     segment,
     stream,
+    web,
 )
 from app.routes.access import Access
 from app.routes.headers import SecurityHeaders, cors
@@ -78,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=_middleware(settings, metrics),
     )
     problems.install(app)
-    for module in (segment, batch, compare, stream, models, kserve, kserve_repository, benchmark, health):
+    for module in (web, segment, batch, compare, stream, models, kserve, kserve_repository, benchmark, health):
         app.include_router(module.router)
     documentation.install(app)
     return app

@@ -1,0 +1,38 @@
+"""The web page: `/` and its parts under `/web/`, files of the package `app/web`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from starlette.staticfiles import StaticFiles
+
+FILES = StaticFiles(directory=Path(__file__).parents[1] / "web")
+
+# Nothing from elsewhere and nothing inline; `blob:` is what a frame or a video that was dropped here is called.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Cache-Control": "no-cache",  # asked for again by its ETag, so that a new version shows at once
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def page(request: Request) -> Response:
+    """Give the page itself."""
+    return await part(request, "index.html")
+
+
+@router.api_route("/web/{path:path}", methods=["GET", "HEAD"])
+async def part(request: Request, path: str) -> Response:
+    """Give one file; `StaticFiles` sees to ETag, type and paths that would leave the folder."""
+    response = await FILES.get_response(path, request.scope)
+    response.headers.update(HEADERS)
+    return response

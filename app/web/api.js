@@ -1,0 +1,97 @@
+/** Everything the page asks of the service: requests, the key they carry, and errors as the service words them. */
+
+const KEY = "polyprune.key";
+const KEY_WANTED = "polyprune:key-wanted";
+
+/** The service said no, or could not be reached. `message` is for the reader; `problem` is the RFC 9457 document. */
+export class Problem extends Error {
+  /** @param {string} message @param {number} status @param {object} problem */
+  constructor(message, status = 0, problem = {}) {
+    super(message);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+/** The API key of this tab, or "". */
+export const key = () => sessionStorage.getItem(KEY) ?? "";
+
+/** Keep a key for this tab alone; "" forgets it. @param {string} value */
+export const setKey = (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY));
+
+/** Call `then` whenever a request was refused for want of a key. @param {() => void} then */
+export const onKeyWanted = (then) => addEventListener(KEY_WANTED, then);
+
+/** @returns {Promise<object[]>} the entries of `/v1/models`, refused ones too */
+export const models = async () => (await (await ask("/v1/models")).json()).models;
+
+/**
+ * Probability of one frame, and what it took.
+ * @param {Blob} file an image file @param {string} model `name/version` @param {AbortSignal} [signal]
+ * @returns {Promise<{npy: ArrayBuffer, timings: Object<string, number>, model: string, provider: string}>}
+ */
+export async function probability(file, model, signal) {
+  const answer = await segment(file, { model, output: "numpy" }, signal);
+  return {
+    npy: await answer.arrayBuffer(),
+    timings: serverTiming(answer.headers.get("Server-Timing") ?? ""),
+    model: answer.headers.get("X-Polyprune-Model") ?? model,
+    provider: answer.headers.get("X-Polyprune-Provider") ?? "",
+  };
+}
+
+/**
+ * The frame as the service decodes it, for files that a browser cannot show. At threshold 1 nothing is tinted but
+ * pixels that the network is wholly sure of.
+ * @param {Blob} file @returns {Promise<Blob>}
+ */
+export const decoded = async (file) => (await segment(file, { output: "overlay", threshold: 1 })).blob();
+
+/** @param {FormData} form @returns {Promise<{id: string}>} */
+export const startBenchmark = async (form) => (await ask("/benchmark", { method: "POST", body: form })).json();
+
+/** @param {string} id @returns {Promise<object>} */
+export const benchmark = async (id) => (await ask(`/benchmark/${encodeURIComponent(id)}`)).json();
+
+/** Open `WS /v1/stream`. @param {Object<string, string|number>} query @returns {WebSocket} */
+export function openStream(query) {
+  const url = new URL(`/v1/stream?${new URLSearchParams(query)}`, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  const socket = new WebSocket(url, ["polyprune.v1", ...(key() ? [`polyprune.key.${base64url(key())}`] : [])]);
+  socket.binaryType = "arraybuffer";
+  return socket;
+}
+
+/** `decode;dur=1.2, network;dur=30` -> {decode: 1.2, network: 30}. @param {string} header */
+export function serverTiming(header) {
+  const stages = header.matchAll(/([\w-]+);dur=([\d.]+)/g);
+  return Object.fromEntries([...stages].map(([, name, duration]) => [name, Number(duration)]));
+}
+
+function segment(file, query, signal) {
+  const headers = { "Content-Type": file.type.startsWith("image/") ? file.type : "application/octet-stream" };
+  return ask(`/v1/segment?${new URLSearchParams(query)}`, { method: "POST", body: file, headers, signal });
+}
+
+async function ask(path, init = {}) {
+  const headers = { ...init.headers, ...(key() && { "X-API-Key": key() }) };
+  const answer = await fetch(path, { ...init, headers }).catch((error) => {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("The service does not answer. Check that it runs and that the network reaches it.");
+  });
+  if (answer.ok) return answer;
+  if (answer.status === 401) dispatchEvent(new Event(KEY_WANTED));
+  throw await problemOf(answer);
+}
+
+async function problemOf(answer) {
+  const document = await answer.json().catch(() => ({}));
+  const wait = answer.headers.get("Retry-After");
+  const words = document.detail ?? `The service answered ${answer.status} without saying why.`;
+  return new Problem(wait ? `${words} Try again in ${wait} s.` : words, answer.status, document);
+}
+
+function base64url(text) {
+  const bytes = String.fromCharCode(...new TextEncoder().encode(text));
+  return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}

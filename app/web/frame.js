@@ -1,0 +1,205 @@
+/** The view of one frame: what is loaded, what both networks say about it, and all that follows from the threshold. */
+
+import * as api from "./api.js";
+import { $, chosen, onChoose, onDrop, onSlide, say, slideTo } from "./dom.js";
+import { figure, fixed } from "./format.js";
+import { area, dice, maskOf } from "./mask.js";
+import * as lesions from "./lesions.js";
+import * as list from "./list.js";
+import * as networks from "./networks.js";
+import * as npy from "./npy.js";
+import { COLOURS, Picture } from "./picture.js";
+import * as still from "./still.js";
+import { onPaste } from "./source.js";
+import { Wipe } from "./wipe.js";
+
+const KINDS = ["pruned", "dense"]; // asked in this order, one after the other: two at once would slow each other
+const NAMES = { dense: "Dense", pruned: "Pruned" };
+
+const picture = new Picture($("picture"));
+const state = { file: null, bitmap: null, results: {}, masks: {}, found: {}, asked: null };
+let wipe;
+
+/** The file that is open, for the benchmark. @returns {?File} */
+export const openFile = () => state.file;
+
+/** Wire the view. @param {(video: File) => void} onVideo gets a video that was opened here */
+export function start(onVideo) {
+  list.start({ point: (label) => picture.point(label && spot(label)), picture, state });
+  const take = (file) => (file.type.startsWith("video/") ? onVideo(file) : load(file));
+  wipe = new Wipe($("picture"), divide);
+  onChoose($("open"), $("file"), take);
+  onDrop($("drop"), take);
+  onPaste(take);
+  still.start(take);
+  $("sample").addEventListener("click", sample);
+  networks.onPick(() => state.file && segment());
+  onSlide($("threshold"), rethreshold);
+  $("threshold-reset").addEventListener("click", () => slideTo($("threshold"), own("pruned") ?? own("dense") ?? 0.5));
+  for (const control of ["fill", "outline"]) $(control).addEventListener("change", restyle);
+  onSlide($("opacity"), restyle);
+  onSlide($("contour"), restyle);
+  $("show").addEventListener("change", reshow);
+  $("listed").addEventListener("change", relist);
+}
+
+/** Show the models' own thresholds on the slider, and begin at that of the pruned one. */
+export function ready() {
+  mark();
+  if (!state.file) slideTo($("threshold"), own("pruned") ?? own("dense") ?? 0.5);
+}
+
+/** Ask again for what was refused, once there is a key. */
+export const retry = () => state.file && segment();
+
+async function sample() {
+  say($("frame-error"));
+  try {
+    const answer = await fetch("/web/sample.jpg");
+    await load(new File([await answer.blob()], "sample frame, drawn by a program", { type: "image/jpeg" }));
+  } catch (error) {
+    say($("frame-error"), `The sample frame could not be loaded: ${error.message}`);
+  }
+}
+
+/** Open a file; what was open stays where this one cannot be. */
+async function load(file) {
+  say($("frame-error"));
+  $("drop").classList.add("busy");
+  try {
+    const bitmap = await createImageBitmap(file).catch(async () => createImageBitmap(await api.decoded(file)));
+    Object.assign(state, { file, bitmap, results: {}, masks: {}, found: {} });
+    $("frame-empty").hidden = true;
+    $("with-frame").disabled = false;
+    picture.show(bitmap, bitmap.width, bitmap.height);
+    $("frame-note").textContent = `${file.name}, ${bitmap.width} × ${bitmap.height} pixels`;
+    await segment();
+  } catch (error) {
+    say($("frame-error"), error.message);
+  } finally {
+    $("drop").classList.remove("busy");
+  }
+}
+
+async function segment() {
+  state.asked?.abort();
+  const { signal } = (state.asked = new AbortController());
+  say($("frame-error"));
+  $("drop").classList.add("busy");
+  mark();
+  try {
+    for (const kind of KINDS) await ask(kind, signal);
+  } catch (error) {
+    if (error.name !== "AbortError") say($("frame-error"), error.message);
+  } finally {
+    if (!signal.aborted) $("drop").classList.remove("busy");
+  }
+}
+
+async function ask(kind, signal) {
+  const model = networks.picked()[kind];
+  delete state.results[kind];
+  if (model) {
+    const answer = await api.probability(state.file, model, signal);
+    state.results[kind] = { ...answer, ...npy.parse(answer.npy) };
+  }
+  reshow();
+  rethreshold();
+}
+
+/** Masks, lesions, agreement and picture at the threshold of the slider. */
+function rethreshold() {
+  const threshold = Number($("threshold").value);
+  $("threshold-value").textContent = fixed(threshold, 2);
+  state.masks = {};
+  state.found = {};
+  for (const [kind, { data, width }] of Object.entries(state.results)) {
+    state.masks[kind] = maskOf(data, threshold);
+    state.found[kind] = lesions.find(state.masks[kind], data, width);
+  }
+  restyle();
+  relist();
+  tell();
+}
+
+function restyle() {
+  $("opacity").disabled = !$("fill").checked;
+  $("contour").disabled = !$("outline").checked;
+  $("opacity-value").textContent = `${Math.round($("opacity").value * 100)} %`;
+  $("contour-value").textContent = `${$("contour").value} px`;
+  if (!state.bitmap) return;
+  const fill = $("fill").checked ? Number($("opacity").value) : 0;
+  const scale = Math.max(1, Math.min(state.bitmap.width, state.bitmap.height) / 512); // as wide in a larger frame
+  const contour = $("outline").checked ? Number($("contour").value) * scale : 0;
+  const layers = shown().map((kind, index) => ({ mask: state.masks[kind], colour: COLOURS[kind], ...spans()[index] }));
+  picture.lay(layers, { fill, contour });
+}
+
+/** Which networks the picture shows, from left to right. */
+function shown() {
+  const there = ["dense", "pruned"].filter((kind) => state.masks[kind]);
+  return chosen("show") === "wipe" ? there : there.filter((kind) => kind === chosen("show"));
+}
+
+function spans() {
+  if (shown().length < 2) return [{ from: 0, to: 1 }];
+  return [{ from: 0, to: wipe.at }, { from: wipe.at, to: 1 }];
+}
+
+const divide = () => state.bitmap && picture.divide(spans());
+
+/** Another choice of networks: dense, both or pruned. */
+function reshow() {
+  const kinds = Object.keys(state.results);
+  $("show").disabled = $("listed").disabled = kinds.length < 2;
+  const only = chosen("show") !== "wipe" ? chosen("show") : kinds.length === 1 ? kinds[0] : null;
+  wipe.shown = !only && kinds.length === 2;
+  if (only) document.querySelector(`input[name="listed"][value="${only}"]`).checked = true;
+  for (const kind of ["dense", "pruned"]) label(kind, !only || only === kind ? state.results[kind] : null);
+  restyle();
+  relist();
+}
+
+function label(kind, result) {
+  const tag = $(`tag-${kind}`);
+  tag.textContent = result ? NAMES[kind] : "";
+  if (result) tag.append(Object.assign(document.createElement("b"), { textContent: `${fixed(result.timings.network, 1)} ms` }));
+}
+
+function relist() {
+  const kind = chosen("listed");
+  list.show(state.found[kind], kind);
+}
+
+function tell() {
+  const { dense, pruned } = state.results;
+  $("frame-figures").hidden = !dense && !pruned;
+  for (const kind of ["dense", "pruned"]) {
+    const time = state.results[kind]?.timings.network;
+    figure($(`ms-${kind}`), time === undefined ? "–" : fixed(time, 1), time === undefined ? "" : "ms");
+  }
+  const both = dense && pruned;
+  figure($("agreement"), both ? fixed(dice(state.masks.dense, state.masks.pruned), 3) : "–", both ? "Dice" : "");
+  picture.describe(words());
+}
+
+function words() {
+  const parts = Object.entries(state.masks).map(
+    ([kind, mask]) => `${NAMES[kind]}: ${state.found[kind].lesions.length} lesions, ${area(mask)} pixels`,
+  );
+  return [`Frame with masks at threshold ${$("threshold").value}`, ...parts].join(". ");
+}
+
+const spot = (label) => ({ labels: state.found[chosen("listed")].labels, label });
+
+const own = (kind) => networks.manifest(networks.picked()[kind])?.threshold;
+
+function mark() {
+  for (const kind of ["dense", "pruned"]) {
+    const place = $(`mark-${kind}`);
+    place.hidden = own(kind) === undefined;
+    place.style.setProperty("--at", own(kind) ?? 0);
+  }
+  const values = [...new Set([own("dense"), own("pruned")].filter((value) => value !== undefined))];
+  if (values.length) $("threshold-own").textContent = `The mark is the networks' own: ${values.map((value) => fixed(value, 2)).join(" and ")}.`;
+}

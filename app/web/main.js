@@ -1,0 +1,81 @@
+/** The only place where the parts of the page meet. */
+
+import * as api from "./api.js";
+import * as benchmark from "./benchmark.js";
+import { $ } from "./dom.js";
+import * as frame from "./frame.js";
+import * as live from "./live.js";
+import * as networks from "./networks.js";
+import { refresh } from "./plot.js";
+
+const VIEWS = ["frame", "live", "benchmark"];
+const THEME = "polyprune.theme";
+
+function show(view) {
+  for (const name of VIEWS) {
+    const tab = $(`tab-${name}`);
+    tab.ariaSelected = name === view;
+    tab.tabIndex = name === view ? 0 : -1;
+    $(name).hidden = name !== view;
+  }
+}
+
+/** Tabs as in the ARIA practices: arrow keys move and show at once. */
+function tabs() {
+  VIEWS.forEach((view, index) => {
+    $(`tab-${view}`).addEventListener("click", () => show(view));
+    $(`tab-${view}`).addEventListener("keydown", ({ key }) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
+      if (!step) return;
+      const next = VIEWS[(index + step + VIEWS.length) % VIEWS.length];
+      show(next);
+      $(`tab-${next}`).focus();
+    });
+  });
+}
+
+/** Dark, since the room is, until someone asks for light. */
+function theme() {
+  const set = (name) => {
+    document.documentElement.dataset.theme = name;
+    $("theme").textContent = name === "dark" ? "Light" : "Dark";
+    $("theme").ariaLabel = name === "dark" ? "Use the light theme" : "Use the dark theme";
+    localStorage.setItem(THEME, name);
+    refresh();
+  };
+  $("theme").addEventListener("click", () => set(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+  set(localStorage.getItem(THEME) ?? "dark");
+}
+
+function key() {
+  api.onKeyWanted(() => {
+    if (!$("key").hidden) return;
+    $("key").hidden = false;
+    $("key-value").focus();
+  });
+  $("key").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    api.setKey($("key-value").value.trim());
+    $("key-value").value = "";
+    $("key").hidden = true;
+    await connect();
+    frame.retry();
+  });
+}
+
+async function connect() {
+  await networks.load();
+  frame.ready();
+  live.own();
+}
+
+tabs();
+theme();
+key();
+frame.start((video) => {
+  show("live");
+  live.play(video);
+});
+live.start();
+benchmark.start();
+await connect();

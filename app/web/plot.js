@@ -1,0 +1,122 @@
+/** Small plots on a canvas, in the page's colours; drawn again when the size or the theme changes. */
+
+import { fixed, quantile } from "./format.js";
+
+const drawings = new Map(); // canvas -> how to draw it
+const GAP = { left: 8, right: 8, top: 10, bottom: 26 };
+const BUDGET = 40; // ms between frames at 25 frames a second
+
+const redraw = new ResizeObserver((entries) => entries.forEach(({ target }) => draw(target)));
+
+/** Draw every plot again. */
+export const refresh = () => drawings.forEach((_, canvas) => draw(canvas));
+
+/** Latencies one after the other, the newest to the right. @param {HTMLCanvasElement} canvas @param {number[]} values ms */
+export function trace(canvas, values) {
+  const [p50, p95] = [0.5, 0.95].map((share) => quantile(values, share));
+  canvas.setAttribute("aria-label", `Latency: half of the frames within ${fixed(p50)} ms, 95 % within ${fixed(p95)} ms`);
+  plot(canvas, (pen) => {
+    const most = nice(Math.max(BUDGET * 1.25, ...values));
+    const y = (value) => pen.height - GAP.bottom - (value / most) * (pen.height - GAP.bottom - GAP.top);
+    const x = (index) => GAP.left + ((index + 120 - values.length) / 119) * (pen.width - GAP.left - GAP.right);
+    pen.line([[0, y(0)], [pen.width, y(0)]], pen.colour("--line-strong"));
+    pen.line([[0, y(BUDGET)], [pen.width, y(BUDGET)]], pen.colour("--line-strong"), { dash: [4, 4] });
+    pen.line(values.map((value, index) => [x(index), y(value)]), pen.colour("--accent"), { wide: 1.75 });
+    pen.text(`0 to ${fixed(most)} ms`, GAP.left, pen.height - 8);
+  });
+}
+
+/**
+ * How often each latency occurred, one area per network over one axis.
+ * @param {HTMLCanvasElement} canvas
+ * @param {{name: string, colour: string, p50: number, low: number, step: number, counts: number[]}[]} networks
+ *   `colour` is the name of a style variable; times in ms
+ */
+export function distributions(canvas, networks) {
+  canvas.setAttribute("aria-label", networks.map(({ name, p50 }) => `${name}: half within ${fixed(p50, 1)} ms`).join(". "));
+  const end = nice(Math.max(...networks.map(({ low, step, counts }) => low + step * counts.length)) * 1.04);
+  plot(canvas, (pen) => {
+    const base = pen.height - GAP.bottom;
+    const x = (value) => GAP.left + (value / end) * (pen.width - GAP.left - GAP.right);
+    axis(pen, end, x, base);
+    for (const network of networks) area(pen, network, x, base);
+  });
+}
+
+function axis(pen, end, x, base) {
+  const step = nice(end / 8);
+  for (let value = 0; value <= end; value += step) {
+    pen.line([[x(value), GAP.top], [x(value), base]], pen.colour("--line"));
+    pen.text(value ? fixed(value) : "0 ms", x(value), pen.height - 8, value ? "center" : "left");
+  }
+  pen.line([[0, base], [pen.width, base]], pen.colour("--line-strong"));
+}
+
+/** Each area is as high as the plot at its most frequent latency: what is compared is place and width. */
+function area(pen, { colour, p50, low, step, counts }, x, base) {
+  const most = Math.max(...counts);
+  const y = (count) => base - (count / most) * (base - GAP.top - 22);
+  const steps = counts.flatMap((count, bin) => [[x(low + bin * step), y(count)], [x(low + (bin + 1) * step), y(count)]]);
+  const outline = [[x(low), base], ...steps, [x(low + counts.length * step), base]];
+  pen.fill(outline, pen.colour(colour));
+  pen.line(outline, pen.colour(colour), { wide: 1.5 });
+  pen.line([[x(p50), base], [x(p50), GAP.top + 14]], pen.colour(colour), { dash: [3, 3] });
+  pen.text(`${fixed(p50, 1)} ms`, x(p50), GAP.top + 8, "center", pen.colour("--text"));
+}
+
+/** The next of 1, 2, 2.5, 5 times a power of ten. @param {number} value */
+export function nice(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 2.5, 5, 10].find((factor) => factor * power >= value) * power;
+}
+
+function plot(canvas, drawing) {
+  if (!drawings.has(canvas)) redraw.observe(canvas);
+  drawings.set(canvas, drawing);
+  draw(canvas);
+}
+
+function draw(canvas) {
+  const { width, height } = canvas.getBoundingClientRect();
+  if (!width) return; // hidden; its observer tells when it shows
+  canvas.width = width * devicePixelRatio;
+  canvas.height = height * devicePixelRatio;
+  const context = canvas.getContext("2d");
+  context.scale(devicePixelRatio, devicePixelRatio);
+  drawings.get(canvas)(new Pen(context, width, height));
+}
+
+class Pen {
+  constructor(context, width, height) {
+    Object.assign(this, { context, width, height });
+    this.style = getComputedStyle(context.canvas);
+  }
+
+  colour(name) {
+    return this.style.getPropertyValue(name);
+  }
+
+  line(points, colour, { wide = 1, dash = [] } = {}) {
+    Object.assign(this.context, { strokeStyle: colour, lineWidth: wide, lineJoin: "round" });
+    this.context.setLineDash(dash);
+    this.#path(points);
+    this.context.stroke();
+  }
+
+  fill(points, colour) {
+    Object.assign(this.context, { fillStyle: colour, globalAlpha: 0.28 });
+    this.#path(points);
+    this.context.fill();
+    this.context.globalAlpha = 1;
+  }
+
+  text(words, x, y, align = "left", colour = this.colour("--muted")) {
+    Object.assign(this.context, { fillStyle: colour, textAlign: align, font: `12px ${this.style.fontFamily}` });
+    this.context.fillText(words, x, y);
+  }
+
+  #path(points) {
+    this.context.beginPath();
+    points.forEach(([x, y]) => this.context.lineTo(x, y));
+  }
+}

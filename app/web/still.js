@@ -1,0 +1,43 @@
+/** A single frame from the camera: a live preview, and a button that takes what it shows. */
+
+import { $, say } from "./dom.js";
+import { closeCamera, openCamera, still } from "./source.js";
+
+let stream = null;
+
+/** @param {(file: File) => void} take gets the frame */
+export function start(take) {
+  $("camera").addEventListener("click", open);
+  $("leave").addEventListener("click", close);
+  $("take").addEventListener("click", async () => {
+    const file = await still(video());
+    close();
+    take(file);
+  });
+}
+
+const video = () => $("preview").querySelector("video");
+
+async function open() {
+  say($("frame-error"));
+  close();
+  try {
+    stream = await openCamera();
+    video().srcObject = stream;
+    $("preview").hidden = false;
+    $("drop").classList.add("filming");
+    await video().play();
+    $("take").focus();
+  } catch (error) {
+    close();
+    say($("frame-error"), error.message);
+  }
+}
+
+function close() {
+  closeCamera(stream);
+  stream = null;
+  video().srcObject = null;
+  $("preview").hidden = true;
+  $("drop").classList.remove("filming");
+}
