@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 RESAMPLES = 2000
-BINS = 40  # of a histogram: enough to see two modes, few enough for a small picture
 METHOD = (
     "Models are run in turns, and each round starts with another one. Intervals: 95%, percentile "
     f"bootstrap over rounds, {RESAMPLES} resamples. Speed-up: geometric mean of the rounds' ratios."
@@ -105,9 +104,9 @@ def summarise(seconds: NDArray[np.float64], batch: int) -> Latency:
 
 
 def histogram(milliseconds: NDArray[np.float64]) -> Histogram:
-    """Float64 [rounds] -> Histogram; runs that all took the same lie in one bin."""
+    """Float64 [rounds] -> Histogram with 2 n^(1/3) bins (Rice's rule); runs that all took the same lie in one."""
     ends = milliseconds.min(), np.percentile(milliseconds, 99)
-    counts, edges = np.histogram(milliseconds, BINS, range=ends)
+    counts, edges = np.histogram(milliseconds, int(np.ceil(2 * np.cbrt(len(milliseconds)))), range=ends)
     return Histogram(
         low=edges[0], step=edges[1] - edges[0], counts=counts.tolist(), above=len(milliseconds) - int(counts.sum())
     )

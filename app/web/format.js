@@ -17,7 +17,7 @@ export function figure(place, number, unit = "") {
   place.textContent = number;
   const small = document.createElement("small");
   small.textContent = unit;
-  place.append(small);
+  if (unit) place.append(" ", small);
 }
 
 /** Value below which a share of the values lie; linear between two, as numpy.percentile. @param {number[]} values */

@@ -70,9 +70,10 @@ async function load(file) {
     const bitmap = await createImageBitmap(file).catch(async () => createImageBitmap(await api.decoded(file)));
     Object.assign(state, { file, bitmap, results: {}, masks: {}, found: {} });
     $("frame-empty").hidden = true;
+    if ($("with-frame").disabled) $("with-frame").checked = true;
     $("with-frame").disabled = false;
     picture.show(bitmap, bitmap.width, bitmap.height);
-    $("frame-note").textContent = `${file.name}, ${bitmap.width} × ${bitmap.height} pixels`;
+    $("frame-note").textContent = `${file.name}, ${bitmap.width} × ${bitmap.height} pixels. Times are of one run each; Benchmark compares them properly.`;
     await segment();
   } catch (error) {
     say($("frame-error"), error.message);
@@ -173,7 +174,6 @@ function relist() {
 
 function tell() {
   const { dense, pruned } = state.results;
-  $("frame-figures").hidden = !dense && !pruned;
   for (const kind of ["dense", "pruned"]) {
     const time = state.results[kind]?.timings.network;
     figure($(`ms-${kind}`), time === undefined ? "–" : fixed(time, 1), time === undefined ? "" : "ms");

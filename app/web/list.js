@@ -19,6 +19,7 @@ export function show(found, kind) {
   view.point(null);
   $("lesions").replaceChildren(...lesions.map(entry));
   $("lesions-summary").textContent = found ? summary(lesions, kind) : "Nothing to list yet.";
+  $("lesions-heads").hidden = !lesions.length;
   $("downloads").hidden = !found;
 }
 
@@ -31,16 +32,19 @@ export function summary(lesions, kind) {
 
 function entry({ label, area, fraction, probability }, index) {
   const button = make(
-    "button", { ariaLabel: `Lesion ${index + 1}: ${area} pixels, ${percent(fraction)} of the frame, mean probability ${fixed(probability, 2)}` },
-    make("i", { textContent: index + 1 }),
+    "button", {},
+    make("i", {}, away("Lesion "), `${index + 1}`),
     make("span", { textContent: `${fixed(area)} px` }),
-    make("small", { textContent: percent(fraction) }),
-    make("small", { textContent: `p ${fixed(probability, 2)}` }),
+    make("span", {}, percent(fraction), away(" of the frame,")),
+    make("span", {}, away("mean probability "), fixed(probability, 2)),
   );
   for (const event of ["mouseenter", "focus"]) button.addEventListener(event, () => view.point(label));
   for (const event of ["mouseleave", "blur"]) button.addEventListener(event, () => view.point(null));
   return make("li", {}, button);
 }
+
+/** Words for those who do not see the columns' heads. */
+const away = (words) => make("span", { className: "away", textContent: words });
 
 const stem = () => view.state.file.name.replace(/\.\w+$/, "").replace(/[^\w-]+/g, "-");
 

@@ -21,6 +21,7 @@ let run = null; // {latencies, times, skipped, answered, dropped}
 
 /** Wire the view. */
 export function start() {
+  trace($("live-plot"), []);
   onChoose($("video"), $("video-file"), play);
   onDrop($("live-drop"), play);
   $("live-camera").addEventListener("click", film);

@@ -13,8 +13,10 @@ export const refresh = () => drawings.forEach((_, canvas) => draw(canvas));
 
 /** Latencies one after the other, the newest to the right. @param {HTMLCanvasElement} canvas @param {number[]} values ms */
 export function trace(canvas, values) {
-  const [p50, p95] = [0.5, 0.95].map((share) => quantile(values, share));
-  canvas.setAttribute("aria-label", `Latency: half of the frames within ${fixed(p50)} ms, 95 % within ${fixed(p95)} ms`);
+  if (values.length) {
+    const [p50, p95] = [0.5, 0.95].map((share) => quantile(values, share));
+    canvas.setAttribute("aria-label", `Latency: half of the frames within ${fixed(p50)} ms, 95 % within ${fixed(p95)} ms`);
+  }
   plot(canvas, (pen) => {
     const most = nice(Math.max(BUDGET * 1.25, ...values));
     const y = (value) => pen.height - GAP.bottom - (value / most) * (pen.height - GAP.bottom - GAP.top);
@@ -34,17 +36,17 @@ export function trace(canvas, values) {
  */
 export function distributions(canvas, networks) {
   canvas.setAttribute("aria-label", networks.map(({ name, p50 }) => `${name}: half within ${fixed(p50, 1)} ms`).join(". "));
-  const end = nice(Math.max(...networks.map(({ low, step, counts }) => low + step * counts.length)) * 1.04);
+  const end = Math.max(...networks.map(({ low, step, counts }) => low + step * counts.length)) * 1.06;
   plot(canvas, (pen) => {
     const base = pen.height - GAP.bottom;
     const x = (value) => GAP.left + (value / end) * (pen.width - GAP.left - GAP.right);
     axis(pen, end, x, base);
-    for (const network of networks) area(pen, network, x, base);
+    networks.forEach((network, index) => area(pen, network, x, base, GAP.top + 8 + 15 * index));
   });
 }
 
 function axis(pen, end, x, base) {
-  const step = nice(end / 8);
+  const step = nice(end / 9);
   for (let value = 0; value <= end; value += step) {
     pen.line([[x(value), GAP.top], [x(value), base]], pen.colour("--line"));
     pen.text(value ? fixed(value) : "0 ms", x(value), pen.height - 8, value ? "center" : "left");
@@ -53,21 +55,21 @@ function axis(pen, end, x, base) {
 }
 
 /** Each area is as high as the plot at its most frequent latency: what is compared is place and width. */
-function area(pen, { colour, p50, low, step, counts }, x, base) {
+function area(pen, { colour, p50, low, step, counts }, x, base, top) {
   const most = Math.max(...counts);
-  const y = (count) => base - (count / most) * (base - GAP.top - 22);
+  const y = (count) => base - (count / most) * (base - GAP.top - 44);
   const steps = counts.flatMap((count, bin) => [[x(low + bin * step), y(count)], [x(low + (bin + 1) * step), y(count)]]);
   const outline = [[x(low), base], ...steps, [x(low + counts.length * step), base]];
   pen.fill(outline, pen.colour(colour));
   pen.line(outline, pen.colour(colour), { wide: 1.5 });
-  pen.line([[x(p50), base], [x(p50), GAP.top + 14]], pen.colour(colour), { dash: [3, 3] });
-  pen.text(`${fixed(p50, 1)} ms`, x(p50), GAP.top + 8, "center", pen.colour("--text"));
+  pen.line([[x(p50), base], [x(p50), top + 5]], pen.colour(colour), { dash: [3, 3] });
+  pen.text(`${fixed(p50, 1)} ms`, x(p50), top, "center", pen.colour("--text"));
 }
 
-/** The next of 1, 2, 2.5, 5 times a power of ten. @param {number} value */
-export function nice(value) {
+/** The next round number: one of these times a power of ten. @param {number} value */
+function nice(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].find((factor) => factor * power >= value) * power;
+  return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((factor) => factor * power >= value) * power;
 }
 
 function plot(canvas, drawing) {

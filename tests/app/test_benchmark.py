@@ -61,6 +61,7 @@ def test_defaults_compare_every_model_that_serves(client: httpx.Client) -> None:
         latency = model["latency_ms"]
         assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
         assert latency["mean"]["low"] <= latency["mean"]["mean"] <= latency["mean"]["high"]
+        assert sum(latency["histogram"]["counts"]) + latency["histogram"]["above"] == 50
         assert latency["frames_per_second"] == pytest.approx(1000 / latency["mean"]["mean"])
     (comparison,) = result["comparisons"]
     assert (comparison["dense"], comparison["pruned"]) == ("red-dense/1", "red-pruned/1")

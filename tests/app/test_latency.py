@@ -39,6 +39,22 @@ def test_summary_is_in_milliseconds_and_frames() -> None:
     assert summary.frames_per_second == pytest.approx(200)
 
 
+def test_histogram_leaves_out_the_slowest_percent() -> None:
+    """1000 runs of 1 to 2 ms, evenly, and one of 50: 21 bins of about 1/21 ms, and 11 runs beyond."""
+    seconds = np.append(np.linspace(1e-3, 2e-3, 1000), 50e-3)
+    histogram = latency.summarise(seconds, batch=1).histogram
+    assert len(histogram.counts) == 21
+    assert histogram.low == pytest.approx(1)
+    assert histogram.low + 21 * histogram.step == pytest.approx(np.percentile(seconds, 99) * 1e3)
+    assert max(histogram.counts) - min(histogram.counts) <= 2
+    assert (sum(histogram.counts), histogram.above) == (991, 10)
+
+
+def test_histogram_of_equal_runs_has_them_all() -> None:
+    histogram = latency.histogram(np.full(8, 3.0))
+    assert (sum(histogram.counts), max(histogram.counts), histogram.above) == (8, 8, 0)
+
+
 def test_speedup_is_within_rounds() -> None:
     """The machine slows down tenfold on the way; each round still says 2."""
     fast = np.array([0.01, 0.02, 0.05, 0.1])

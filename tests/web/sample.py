@@ -18,7 +18,7 @@ HEIGHT, WIDTH = 512, 640
 QUALITY = 92
 
 LUMEN = (0.66, 0.34)  # where the colon goes on: x and y over the frame's height
-POLYPS = (((0.50, 0.60), (0.165, 0.135)), ((1.02, 0.62), (0.062, 0.055)))  # middle, radii
+POLYPS = (((0.60, 0.64), (0.165, 0.135)), ((1.03, 0.52), (0.062, 0.055)))  # middle, radii
 MUCOSA = np.array((226, 140, 116), np.float32)  # RGB
 ADENOMA = np.array((222, 112, 96), np.float32)
 
@@ -26,11 +26,11 @@ Plane = NDArray[np.float32]
 Pair = tuple[float, float]
 
 
-def colon(height: int = HEIGHT, width: int = WIDTH, shift: float = 0.0) -> NDArray[np.uint8]:
-    """A frame uint8 [height, width, 3], RGB; `shift` moves the polyps to the right, over the frame's height."""
+def colon(height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
+    """A frame uint8 [height, width, 3], RGB."""
     y, x = (plane.astype(np.float32) / height for plane in np.mgrid[:height, :width])
     noise = np.random.default_rng(3)
-    polyp = np.maximum.reduce([_polyp(x - shift, y, middle, radii, noise) for middle, radii in POLYPS])
+    polyp = np.maximum.reduce([_polyp(x, y, middle, radii, noise) for middle, radii in POLYPS])
     depth = _tunnel(x, y, noise)
     relief = 0.55 * depth + 0.1 * np.clip(polyp, 0, None) ** 0.8 + 0.0022 * _grain(noise, x.shape, 7)
     light, gleam = _lit(relief, x, y)
@@ -106,6 +106,18 @@ def _through_the_lens(pixels: NDArray[np.float32], x: Plane, y: Plane, noise: np
     seen = np.nan_to_num(np.clip(-edge, 0, 1))
     pixels = (pixels * fall[..., None] + noise.normal(0, 2.2, pixels.shape)) * seen[..., None]
     return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def video(path: Path, frames: int = 40, rate: float = 20) -> Path:
+    """Write a WebM (VP8) in which the frame drifts to and fro."""
+    still = colon()[..., ::-1]  # BGR
+    # OpenCV's FFmpeg writes VP8 only under the tag that WebM does not use, and says so.
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), rate, (WIDTH, HEIGHT))
+    for number in range(frames):
+        drift = 40 * np.sin(2 * np.pi * number / frames)
+        writer.write(cv2.warpAffine(still, np.array([[1, 0, drift], [0, 1, drift / 3]]), (WIDTH, HEIGHT)))
+    writer.release()
+    return path
 
 
 if __name__ == "__main__":

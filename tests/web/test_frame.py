@@ -1,0 +1,175 @@
+"""One frame: what the page computes in the browser is what the service says."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from playwright.sync_api import Page
+
+from tests import synthetic
+from tests.web import sample
+from tests.web.sample import SAMPLE
+
+MODELS = {"dense": "polyp-lite0-dense/1", "pruned": "polyp-lite0-pruned/1"}
+
+
+def set_slider(page: Page, name: str, value: float) -> None:
+    page.locator(f"#{name}").fill(str(value))
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def picture(page: Page) -> np.ndarray:
+    """What the canvas shows, uint8 [height, width, 4]."""
+    url = page.evaluate("() => document.querySelector('#picture canvas').toDataURL()")
+    return synthetic.decode(base64.b64decode(url.split(",")[1]))
+
+
+def listed(page: Page) -> list[str]:
+    return page.locator("#lesions button").all_inner_texts()
+
+
+def saved(page: Page, button: str) -> bytes:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button).click()
+    return Path(download.value.path()).read_bytes()
+
+
+def ask(service: httpx.Client, **query: object) -> httpx.Response:
+    return service.post("/v1/segment", params=query, content=SAMPLE.read_bytes(), headers={"Content-Type": "image/jpeg"})
+
+
+def test_the_sample_frame_is_the_one_its_program_draws() -> None:
+    drawn = sample.colon().astype(int)
+    assert np.abs(synthetic.decode(SAMPLE.read_bytes()).astype(int) - drawn).mean() < 3
+
+
+def test_the_networks_find_something_in_it(sample_page: Page) -> None:
+    assert listed(sample_page)
+    assert "640 × 512" in sample_page.inner_text("#frame-note")
+
+
+def test_an_upload_shows_its_mask(page: Page, tmp_path: Path) -> None:
+    frame = tmp_path / "frame.png"
+    frame.write_bytes(synthetic.encode(synthetic.decode(SAMPLE.read_bytes())[:, :600]))
+    page.set_input_files("#file", frame)
+    page.locator("#agreement", has_text="Dice").wait_for()
+    assert "frame.png, 600 × 512" in page.inner_text("#frame-note")
+    with_mask = picture(page)
+    page.get_by_role("switch", name="Fill").uncheck()
+    page.get_by_role("switch", name="Contour").uncheck()
+    without = picture(page)
+    assert with_mask.shape == (512, 600, 4)
+    assert (with_mask != without).any(axis=2).sum() > 1000
+
+
+@pytest.mark.parametrize("threshold", [0.07, 0.3, 0.5, 0.93])
+@pytest.mark.parametrize("kind", ["dense", "pruned"])
+def test_mask_and_lesions_are_the_service_s(sample_page: Page, service: httpx.Client, kind: str, threshold: float) -> None:
+    set_slider(sample_page, "threshold", threshold)
+    sample_page.locator(f"#listed input[value={kind}]").check(force=True)
+    mask = synthetic.decode(saved(sample_page, "Mask PNG"))[..., 0]
+    query = {"model": MODELS[kind], "threshold": threshold}
+    assert np.array_equal(mask, synthetic.decode(ask(service, **query).content))
+
+    expected = ask(service, **query, output="json").json()["lesions"]
+    report = json.loads(saved(sample_page, "JSON"))
+    assert (report["frame"], report["threshold"]) == ({"width": 640, "height": 512}, threshold)
+    (network,) = [network for network in report["networks"] if network["model"] == MODELS[kind]]
+    assert [lesion["area"] for lesion in network["lesions"]] == [lesion["area"] for lesion in expected]
+    for found, wanted in zip(network["lesions"], expected, strict=True):
+        if [lesion["area"] for lesion in expected].count(wanted["area"]) == 1:  # the order of equals is nobody's
+            assert found["box"] == wanted["box"]
+            assert found["probability"] == pytest.approx(wanted["probability"], abs=1e-6)
+            assert found["fraction"] == pytest.approx(wanted["fraction"])
+    assert len(listed(sample_page)) == len(expected)
+
+
+def test_a_higher_threshold_marks_less(sample_page: Page) -> None:
+    areas = []
+    for threshold in (0.02, 0.2, 0.5, 0.8, 0.99):
+        set_slider(sample_page, "threshold", threshold)
+        areas.append(int((synthetic.decode(saved(sample_page, "Mask PNG"))[..., 0] > 0).sum()))
+    assert areas == sorted(areas, reverse=True)
+    assert areas[0] > areas[-1]
+
+
+def test_agreement_is_the_dice_of_both_masks(sample_page: Page, service: httpx.Client) -> None:
+    set_slider(sample_page, "threshold", 0.4)
+    masks = [synthetic.decode(ask(service, model=model, threshold=0.4).content) > 0 for model in MODELS.values()]
+    dice = 2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum())
+    assert sample_page.inner_text("#agreement").split()[0] == f"{dice:.3f}"
+
+
+def test_the_divider_moves_by_keyboard_and_shares_out_the_picture(sample_page: Page) -> None:
+    set_slider(sample_page, "threshold", 0.5)
+    wipe = sample_page.get_by_role("slider", name="Divider")
+    half = picture(sample_page)
+    wipe.focus()
+    wipe.press("End")
+    dense = picture(sample_page)
+    assert wipe.get_attribute("aria-valuetext") == "100 % dense"
+    wipe.press("Home")
+    pruned = picture(sample_page)
+    assert np.array_equal(half[:, :320], dense[:, :320])
+    assert np.array_equal(half[:, 320:], pruned[:, 320:])
+    assert not np.array_equal(dense, pruned)
+    wipe.press("ArrowRight")
+    assert wipe.input_value() == "0.5"
+    sample_page.locator("#show input[value=dense]").check(force=True)
+    assert np.array_equal(picture(sample_page), dense)
+    assert wipe.is_hidden()
+
+
+def test_pointing_at_a_lesion_darkens_what_is_around_it(sample_page: Page, service: httpx.Client) -> None:
+    sample_page.locator("#show input[value=pruned]").check(force=True)
+    before = picture(sample_page).astype(int)
+    sample_page.locator("#lesions button").first.focus()
+    after = picture(sample_page).astype(int)
+    mask = synthetic.decode(ask(service, model=MODELS["pruned"]).content)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    largest = labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
+    assert np.array_equal(after[largest], before[largest])
+    assert after[~largest].mean() < before[~largest].mean()
+
+
+def test_an_overlay_is_saved_as_it_is_shown(sample_page: Page) -> None:
+    shown = picture(sample_page)
+    assert np.array_equal(synthetic.decode(saved(sample_page, "Overlay PNG")), shown)
+
+
+def test_what_is_no_image_is_refused_in_words_and_nothing_is_lost(sample_page: Page) -> None:
+    before = picture(sample_page)
+    notes = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no frame"}
+    sample_page.set_input_files("#file", notes)
+    sample_page.locator("#frame-error", has_text="Expected a JPEG").wait_for()
+    assert np.array_equal(picture(sample_page), before)
+    assert sample_page.inner_text("#agreement").endswith("Dice")
+
+
+def test_a_frame_that_browsers_do_not_show_comes_from_the_service(page: Page) -> None:
+    pixels = synthetic.decode(SAMPLE.read_bytes())
+    page.set_input_files("#file", {"name": "a.tif", "mimeType": "image/tiff", "buffer": synthetic.encode(pixels, "TIFF")})
+    page.locator("#agreement", has_text="Dice").wait_for()
+    assert "a.tif, 640 × 512" in page.inner_text("#frame-note")
+
+
+def test_a_frame_from_the_camera(page: Page) -> None:
+    page.locator("#camera").click()
+    page.get_by_role("button", name="Take this frame").click()
+    page.locator("#agreement", has_text="Dice").wait_for()
+    assert "camera.jpg" in page.inner_text("#frame-note")
+    assert page.locator("#preview").is_hidden()
+
+
+def test_another_network_answers_after_it_was_picked(sample_page: Page) -> None:
+    own = sample_page.locator("#model-dense").input_value()
+    with sample_page.expect_response(lambda response: f"model={own.replace('/', '%2F')}" in response.url):
+        sample_page.locator("#model-dense").dispatch_event("change")
+    sample_page.locator("#drop:not(.busy)").wait_for()
+    assert sample_page.inner_text("#agreement").endswith("Dice")

@@ -1,0 +1,85 @@
+"""Live: frames of a video and of the camera come back with their masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+from websockets.exceptions import InvalidHandshake
+from websockets.sync.client import connect
+
+from tests.web.sample import video
+
+
+@pytest.fixture(autouse=True)
+def _stream(service: httpx.Client) -> None:
+    """The service has the stream."""
+    try:
+        with connect(str(service.base_url.copy_with(scheme="ws", path="/v1/stream"))):
+            pass
+    except InvalidHandshake:
+        pytest.skip("this service has no /v1/stream")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return video(tmp_path_factory.mktemp("film") / "drift.webm")
+
+
+def number(page: Page, name: str) -> float:
+    return float(page.inner_text(f"#live-{name}").split()[0].replace(",", ""))
+
+
+def wait_for_answers(page: Page, count: int) -> None:
+    """Until so many frames have come back."""
+    while page.inner_text("#live-answered") == "–" or number(page, "answered") < count:
+        assert page.locator("#live-error").is_hidden(), page.inner_text("#live-error")
+        page.wait_for_timeout(50)
+
+
+def test_a_video_is_streamed_until_it_is_stopped(page: Page, film: Path) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.set_input_files("#video-file", film)
+    wait_for_answers(page, 5)
+    assert number(page, "rate") > 0
+    assert 0 < number(page, "p50") <= number(page, "p95")
+    assert number(page, "dropped") >= 0
+    assert "polyp-lite0-pruned/1" in page.inner_text("#live-tag")
+    assert "of the frame" in page.inner_text("#live-summary")
+    assert page.evaluate("() => document.querySelector('#live-picture canvas').width") == 640
+    assert "within" in (page.get_attribute("#live-plot", "aria-label") or "")
+    page.get_by_role("button", name="Stop").click()
+    assert page.inner_text("#live-state") == "Stopped."
+    answered = number(page, "answered")
+    page.wait_for_timeout(500)
+    assert number(page, "answered") <= answered + 1  # one may have been on its way to the picture
+    assert page.locator("#live-picture canvas").is_visible()
+
+
+def test_a_threshold_of_one_clears_the_masks_of_later_frames(page: Page, film: Path) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.set_input_files("#video-file", film)
+    wait_for_answers(page, 2)
+    page.locator("#live-threshold").fill("1")
+    expect(page.locator("#live-summary")).to_contain_text("Nothing is marked")
+
+
+def test_a_video_that_is_opened_under_frame_plays_under_live(page: Page, film: Path) -> None:
+    page.set_input_files("#file", film)
+    wait_for_answers(page, 1)
+    assert page.locator("#live").is_visible()
+
+
+def test_the_camera(page: Page) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#live-camera").click()
+    wait_for_answers(page, 3)
+
+
+def test_what_is_no_video_is_said(page: Page) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.set_input_files("#video-file", {"name": "a.webm", "mimeType": "video/webm", "buffer": b"no video"})
+    expect(page.locator("#live-error")).to_contain_text("a.webm is not a video")
+    assert page.get_by_role("button", name="Stop").is_disabled()
