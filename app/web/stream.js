@@ -6,6 +6,7 @@ const IN_FLIGHT = 2; // one that is worked on, and one that is on its way
 const ATTEMPTS = 5;
 const GONE = 1001;
 const LOST = 1006;
+const RESTART = 1012;
 const IDLE = 4408;
 
 /**
@@ -99,11 +100,11 @@ export class Stream {
 
   async #closed({ code, reason }) {
     if (this.#stopped) return;
-    const again = [GONE, LOST, IDLE].includes(code) && (await this.#admitted());
+    const again = [GONE, LOST, RESTART, IDLE].includes(code) && (await this.#admitted());
     if (this.#stopped) return;
     if (again && this.#attempts < ATTEMPTS) {
       const seconds = 2 ** this.#attempts++;
-      const cause = { [GONE]: "The service stops", [IDLE]: "The stream was idle" }[code] ?? "The connection is lost";
+      const cause = { [GONE]: "The service stops", [RESTART]: "The service restarts", [IDLE]: "The stream was idle" }[code] ?? "The connection is lost";
       this.#on.state(`${cause}: attempt ${this.#attempts} of ${ATTEMPTS} in ${seconds} s.`);
       setTimeout(() => this.#stopped || this.#connect(), 1000 * seconds);
       return;

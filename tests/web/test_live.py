@@ -6,10 +6,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import connect
 
+from app.settings import Settings
+from tests.conftest import running
+from tests.web.browser import CHROMIUM
 from tests.web.sample import video
 
 
@@ -83,3 +86,30 @@ def test_what_is_no_video_is_said(page: Page) -> None:
     page.set_input_files("#video-file", {"name": "a.webm", "mimeType": "video/webm", "buffer": b"no video"})
     expect(page.locator("#live-error")).to_contain_text("a.webm is not a video")
     assert page.get_by_role("button", name="Stop").is_disabled()
+
+
+def test_it_connects_again_and_says_so(chromium: Browser, film: Path) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    with running(Settings(models_dir=Path("models"))) as client:
+        page.goto(str(client.base_url))
+        page.set_input_files("#file", film)
+        wait_for_answers(page, 1)
+    expect(page.locator("#live-state")).to_contain_text("attempt 1 of 5")
+    assert page.locator("#live-picture canvas").is_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#live-state")).to_have_text("Stopped.")
+    context.close()
+
+
+def test_a_camera_that_is_not_allowed_is_said(chromium: Browser, service: httpx.Client) -> None:
+    strict = chromium.browser_type.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    page = strict.new_page()
+    page.goto(str(service.base_url))
+    page.locator("#camera").click()
+    expect(page.locator("#frame-error")).to_contain_text("camera")
+    assert page.locator("#preview").is_hidden()
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#live-camera").click()
+    expect(page.locator("#live-error")).to_contain_text("camera")
+    strict.close()
