@@ -105,7 +105,7 @@ def summarise(seconds: NDArray[np.float64], batch: int) -> Latency:
 
 def histogram(milliseconds: NDArray[np.float64]) -> Histogram:
     """Float64 [rounds] -> Histogram with 2 n^(1/3) bins (Rice's rule); runs that all took the same lie in one."""
-    ends = milliseconds.min(), np.percentile(milliseconds, 99)
+    ends = float(milliseconds.min()), float(np.percentile(milliseconds, 99))
     counts, edges = np.histogram(milliseconds, int(np.ceil(2 * np.cbrt(len(milliseconds)))), range=ends)
     return Histogram(
         low=edges[0], step=edges[1] - edges[0], counts=counts.tolist(), above=len(milliseconds) - int(counts.sum())

@@ -25,7 +25,7 @@ export const openFile = () => state.file;
 
 /** Wire the view. @param {(video: File) => void} onVideo gets a video that was opened here */
 export function start(onVideo) {
-  list.start({ point: (label) => picture.point(label && spot(label)), picture, state });
+  list.start({ picture, state });
   const take = (file) => (file.type.startsWith("video/") ? onVideo(file) : load(file));
   wipe = new Wipe($("picture"), divide);
   onChoose($("open"), $("file"), take);
@@ -185,12 +185,10 @@ function tell() {
 
 function words() {
   const parts = Object.entries(state.masks).map(
-    ([kind, mask]) => `${NAMES[kind]}: ${state.found[kind].lesions.length} lesions, ${area(mask)} pixels`,
+    ([kind, mask]) => `${NAMES[kind]}: ${state.found[kind].length} lesions, ${area(mask)} pixels`,
   );
   return [`Frame with masks at threshold ${$("threshold").value}`, ...parts].join(". ");
 }
-
-const spot = (label) => ({ labels: state.found[chosen("listed")].labels, label });
 
 const own = (kind) => networks.manifest(networks.picked()[kind])?.threshold;
 

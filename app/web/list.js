@@ -5,7 +5,7 @@ import { fixed, percent } from "./format.js";
 
 let view;
 
-/** @param {{point: (label: ?number) => void, picture: object, state: object}} of the frame's view */
+/** @param {{picture: import("./picture.js").Picture, state: object}} of the frame's view */
 export function start(of) {
   view = of;
   $("save-mask").addEventListener("click", async () => save(await maskPng(), `${stem()}-mask-${chosen("listed")}.png`));
@@ -13,10 +13,10 @@ export function start(of) {
   $("save-json").addEventListener("click", () => save(json(), `${stem()}-lesions.json`));
 }
 
-/** Show the lesions of one network. @param {?{lesions: object[]}} found @param {string} kind */
+/** Show the lesions of one network. @param {?object[]} found @param {string} kind */
 export function show(found, kind) {
-  const lesions = found?.lesions ?? [];
-  view.point(null);
+  const lesions = found ?? [];
+  view.picture.point(null);
   $("lesions").replaceChildren(...lesions.map(entry));
   $("lesions-summary").textContent = found ? summary(lesions, kind) : "Nothing to list yet.";
   $("lesions-heads").hidden = !lesions.length;
@@ -30,7 +30,8 @@ export function summary(lesions, kind) {
   return `${lesions.length === 1 ? "One area" : `${lesions.length} areas`}, ${percent(share)} of the frame.`;
 }
 
-function entry({ label, area, fraction, probability }, index) {
+function entry(lesion, index) {
+  const { area, fraction, probability } = lesion;
   const button = make(
     "button", {},
     make("i", {}, away("Lesion "), `${index + 1}`),
@@ -38,8 +39,8 @@ function entry({ label, area, fraction, probability }, index) {
     make("span", {}, percent(fraction), away(" of the frame,")),
     make("span", {}, away("mean probability "), fixed(probability, 2)),
   );
-  for (const event of ["mouseenter", "focus"]) button.addEventListener(event, () => view.point(label));
-  for (const event of ["mouseleave", "blur"]) button.addEventListener(event, () => view.point(null));
+  for (const event of ["mouseenter", "focus"]) button.addEventListener(event, () => view.picture.point(lesion));
+  for (const event of ["mouseleave", "blur"]) button.addEventListener(event, () => view.picture.point(null));
   return make("li", {}, button);
 }
 
@@ -65,7 +66,7 @@ function json() {
     model,
     provider,
     timings,
-    lesions: found[kind].lesions.map(({ box, area, fraction, probability }) => ({ box, area, fraction, probability })),
+    lesions: found[kind].map(({ box, area, fraction, probability }) => ({ box, area, fraction, probability })),
   }));
   const report = {
     file: view.state.file.name,

@@ -42,33 +42,39 @@ export function paint({ mask, width, height }, { colour, fill, contour }) {
   const pixels = new Uint32Array(image.data.buffer);
   const inside = rgba(colour, fill);
   const outline = rgba(colour, 1);
-  const depths = contour > 0 ? depthOf(mask, width, height) : null;
-  for (let index = 0; index < mask.length; index++) {
-    if (mask[index]) pixels[index] = depths && depths[index] <= STEP * contour ? outline : inside;
+  const { depths, stride } = contour > 0 ? depthOf(mask, width, height) : {};
+  for (let y = 0, index = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, index++) {
+      if (!mask[index]) continue;
+      pixels[index] = depths && depths[(y + 1) * stride + x + 1] <= STEP * contour ? outline : inside;
+    }
   }
   return image;
 }
 
 /**
  * How deep inside the mask each pixel lies, in thirds of a pixel: 0 outside, 3 at its rim. Chamfer 3-4 in two sweeps.
- * The frame's border counts as outside.
- * @param {Uint8Array} mask @param {number} width @param {number} height @returns {Uint16Array}
+ * @param {Uint8Array} mask @param {number} width @param {number} height
+ * @returns {{depths: Uint16Array, stride: number}} with a border of one pixel, which counts as outside
  */
-export function depthOf(mask, width, height) {
-  const depths = new Uint16Array(mask.length);
-  const at = (x, y) => (x < 0 || y < 0 || x >= width || y >= height ? 0 : depths[y * width + x]);
-  const nearest = (x, y, way) =>
-    Math.min(
-      at(x - way, y) + STEP, at(x, y - way) + STEP, at(x - way, y - way) + CORNER, at(x + way, y - way) + CORNER,
-    );
-  const last = mask.length - 1;
-  for (let index = 0; index <= last; index++) {
-    if (mask[index]) depths[index] = nearest(index % width, (index / width) | 0, 1);
+function depthOf(mask, width, height) {
+  const stride = width + 2;
+  const depths = new Uint16Array(stride * (height + 2));
+  for (let y = 0; y < height; y++) {
+    for (let x = 0, at = (y + 1) * stride + 1; x < width; x++, at++) {
+      if (mask[y * width + x]) depths[at] = nearest(depths, at, -1, -stride);
+    }
   }
-  for (let index = last; index >= 0; index--) {
-    if (mask[index]) depths[index] = Math.min(depths[index], nearest(index % width, (index / width) | 0, -1));
+  for (let at = depths.length - stride - 2; at > stride; at--) {
+    if (depths[at]) depths[at] = Math.min(depths[at], nearest(depths, at, 1, stride));
   }
-  return depths;
+  return { depths, stride };
+}
+
+/** Least way to the outside through the neighbours that a sweep has met: beside, and the three of the row before. */
+function nearest(depths, at, side, row) {
+  const straight = Math.min(depths[at + side], depths[at + row]) + STEP;
+  return Math.min(straight, Math.min(depths[at + row + side], depths[at + row - side]) + CORNER);
 }
 
 function rgba([red, green, blue], opacity) {

@@ -1,8 +1,9 @@
 /** One frame with its masks laid over it, on a canvas of the frame's own size. */
 
+import { around } from "./lesions.js";
 import { paint } from "./mask.js";
 
-const SHADE = [6, 9, 12, 0.62]; // around a lesion that is pointed at
+const SHADE = { colour: [6, 9, 12], fill: 0.62, contour: 0 }; // around a lesion that is pointed at
 /** Colours of the masks: what mucosa is not, and apart from each other in light as well as in hue. */
 export const COLOURS = { dense: [238, 242, 246], pruned: [90, 209, 184] };
 
@@ -57,9 +58,9 @@ export class Picture {
     this.draw();
   }
 
-  /** Darken all but one lesion; null for none. @param {?{labels: Int32Array, label: number}} spot */
-  point(spot) {
-    this.#spot = spot && this.#shade(spot);
+  /** Darken all but one lesion; null for none. @param {?import("./lesions.js").Lesion} lesion */
+  point(lesion) {
+    this.#spot = lesion && this.#shade(lesion);
     this.draw();
   }
 
@@ -91,12 +92,11 @@ export class Picture {
     if (this.#spot) this.#context.drawImage(this.#spot, 0, 0);
   }
 
-  #shade({ labels, label }) {
+  #shade(lesion) {
     const { width, height } = this.#canvas;
-    const around = Uint8Array.from(labels, (own) => (own === label ? 0 : 1));
     const canvas = new OffscreenCanvas(width, height);
-    const style = { colour: SHADE.slice(0, 3), fill: SHADE[3], contour: 0 };
-    canvas.getContext("2d").putImageData(paint({ mask: around, width, height }, style), 0, 0);
+    const layer = { mask: around(lesion, width, height), width, height };
+    canvas.getContext("2d").putImageData(paint(layer, SHADE), 0, 0);
     return canvas;
   }
 }

@@ -24,9 +24,10 @@ async function open() {
   try {
     stream = await openCamera();
     video().srcObject = stream;
+    $("take").disabled = true; // until there is a picture to take
     $("preview").hidden = false;
-    $("drop").classList.add("filming");
     await video().play();
+    $("take").disabled = false;
     $("take").focus();
   } catch (error) {
     close();
@@ -39,5 +40,4 @@ function close() {
   stream = null;
   video().srcObject = null;
   $("preview").hidden = true;
-  $("drop").classList.remove("filming");
 }

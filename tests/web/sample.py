@@ -1,6 +1,6 @@
 """The page's sample frame: a colon that does not exist, with two polyps, lit from the endoscope's tip.
 
-    python -m tests.web.sample     # writes app/web/sample.jpg again
+python -m tests.web.sample     # writes app/web/sample.jpg again
 """
 
 from __future__ import annotations

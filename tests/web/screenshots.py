@@ -1,6 +1,6 @@
 """The pictures of the page in the documentation, with the sample frame alone.
 
-    python -m tests.web.screenshots     # writes docs/images/page-*.png again
+python -m tests.web.screenshots     # writes docs/images/page-*.png again
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def main() -> None:
                 path = IMAGES / f"page-{name}.png"
                 save(page.screenshot(), path)
             if path.stat().st_size > LARGEST:
-                raise SystemExit(f"{path} has {path.stat().st_size} bytes, more than {LARGEST}: make its frame plainer.")
+                raise SystemExit(
+                    f"{path} has {path.stat().st_size} bytes, more than {LARGEST}: make its frame plainer."
+                )
             print(path, path.stat().st_size)
 
 

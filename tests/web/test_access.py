@@ -22,16 +22,17 @@ WORDS = """() => {
     }
   };
   return [...document.querySelectorAll("body *")]
-    .filter((element) => shown(element) && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .filter((element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .filter(shown)
     .map((element) => [element.outerHTML.slice(0, 90), getComputedStyle(element).color, ground(element)]);
 }"""
 
 NAMELESS = """() => [...document.querySelectorAll("button, input, select, canvas, progress, table, [role=tabpanel]")]
   .filter((element) => element.checkVisibility() || element.id === "wipe")
   .filter((element) => {
-    const by = (element.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent);
-    const names = [element.ariaLabel, ...by, ...[...(element.labels ?? [])].map((label) => label.textContent), element.caption?.textContent];
-    return !(element.tagName === "BUTTON" && element.textContent.trim()) && !names.some((name) => name?.trim());
+    const by = (element.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id));
+    const near = [...by, ...(element.labels ?? []), element.caption, element.tagName === "BUTTON" ? element : null];
+    return ![element.ariaLabel, ...near.map((other) => other?.textContent)].some((name) => name?.trim());
   })
   .map((element) => element.outerHTML)"""
 
@@ -123,7 +124,9 @@ def test_the_theme_is_dark_until_it_is_changed_and_stays_so(page: Page) -> None:
 
 def test_nothing_moves_where_that_is_not_wanted(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
-    durations = page.evaluate("() => [...document.querySelectorAll('*')].map((e) => getComputedStyle(e).transitionDuration)")
+    durations = page.evaluate(
+        "() => [...document.querySelectorAll('*')].map((e) => getComputedStyle(e).transitionDuration)"
+    )
     assert set(durations) == {"0s"}
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import httpx
 from playwright.sync_api import Page, expect
 
+DRAWN = """() => {
+  const context = document.querySelector("#benchmark-plot").getContext("2d");
+  return context.getImageData(0, 0, 900, 300).data.some(Boolean);
+}"""
+
 
 def test_it_runs_to_the_end_and_shows_the_speed_up(sample_page: Page) -> None:
     sample_page.get_by_role("tab", name="Benchmark").click()
@@ -20,8 +25,7 @@ def test_it_runs_to_the_end_and_shows_the_speed_up(sample_page: Page) -> None:
         "polyp-lite0-pruned/1",
     ]
     assert "half within" in (sample_page.get_attribute("#benchmark-plot", "aria-label") or "")
-    drawn = "() => document.querySelector('#benchmark-plot').getContext('2d').getImageData(0, 0, 900, 300).data.some(Boolean)"
-    assert sample_page.evaluate(drawn)
+    assert sample_page.evaluate(DRAWN)
 
 
 def test_one_that_runs_already_is_followed(page: Page, service: httpx.Client) -> None:

@@ -19,13 +19,19 @@ from tests.web.sample import SAMPLE
 MODELS = {"dense": "polyp-lite0-dense/1", "pruned": "polyp-lite0-pruned/1"}
 
 
+def drawn(page: Page) -> None:
+    """Sliders are followed once a picture: wait for two."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def set_slider(page: Page, name: str, value: float) -> None:
     page.locator(f"#{name}").fill(str(value))
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    drawn(page)
 
 
 def picture(page: Page) -> np.ndarray:
     """What the canvas shows, uint8 [height, width, 4]."""
+    drawn(page)
     url = page.evaluate("() => document.querySelector('#picture canvas').toDataURL()")
     return synthetic.decode(base64.b64decode(url.split(",")[1]))
 
@@ -41,7 +47,9 @@ def saved(page: Page, button: str) -> bytes:
 
 
 def ask(service: httpx.Client, **query: object) -> httpx.Response:
-    return service.post("/v1/segment", params=query, content=SAMPLE.read_bytes(), headers={"Content-Type": "image/jpeg"})
+    return service.post(
+        "/v1/segment", params=query, content=SAMPLE.read_bytes(), headers={"Content-Type": "image/jpeg"}
+    )
 
 
 def test_the_sample_frame_is_the_one_its_program_draws() -> None:
@@ -70,7 +78,9 @@ def test_an_upload_shows_its_mask(page: Page, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("threshold", [0.07, 0.3, 0.5, 0.93])
 @pytest.mark.parametrize("kind", ["dense", "pruned"])
-def test_mask_and_lesions_are_the_service_s(sample_page: Page, service: httpx.Client, kind: str, threshold: float) -> None:
+def test_mask_and_lesions_are_the_service_s(
+    sample_page: Page, service: httpx.Client, kind: str, threshold: float
+) -> None:
     set_slider(sample_page, "threshold", threshold)
     sample_page.locator(f"#listed input[value={kind}]").check(force=True)
     mask = synthetic.decode(saved(sample_page, "Mask PNG"))[..., 0]
@@ -154,7 +164,9 @@ def test_what_is_no_image_is_refused_in_words_and_nothing_is_lost(sample_page: P
 
 def test_a_frame_that_browsers_do_not_show_comes_from_the_service(page: Page) -> None:
     pixels = synthetic.decode(SAMPLE.read_bytes())
-    page.set_input_files("#file", {"name": "a.tif", "mimeType": "image/tiff", "buffer": synthetic.encode(pixels, "TIFF")})
+    page.set_input_files(
+        "#file", {"name": "a.tif", "mimeType": "image/tiff", "buffer": synthetic.encode(pixels, "TIFF")}
+    )
     page.locator("#agreement", has_text="Dice").wait_for()
     assert "a.tif, 640 × 512" in page.inner_text("#frame-note")
 

@@ -29,7 +29,12 @@ class Gate:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or scope["path"] == "/" or scope["path"].startswith(PUBLIC) or self._knows(scope):
+        if (
+            scope["type"] == "lifespan"
+            or scope["path"] == "/"
+            or scope["path"].startswith(PUBLIC)
+            or self._knows(scope)
+        ):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
@@ -40,7 +45,9 @@ class Gate:
             await send({"type": "http.response.body", "body": body})
 
     def _knows(self, scope: Scope) -> bool:
-        return dict(scope["headers"]).get(b"x-api-key", b"").decode("latin-1") == KEY or OFFERED in scope.get("subprotocols", [])
+        return dict(scope["headers"]).get(b"x-api-key", b"").decode("latin-1") == KEY or OFFERED in scope.get(
+            "subprotocols", []
+        )
 
 
 @pytest.fixture

@@ -11,7 +11,13 @@ import pytest
 from tests.conftest import Serve
 
 FOLDER = Path("app/web")
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".jpg": "image/jpeg",
+}
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
@@ -36,7 +42,9 @@ def test_the_page_is_at_the_root(client: httpx.Client) -> None:
     assert (head.status_code, head.content) == (200, b"")
 
 
-@pytest.mark.parametrize("path", ["/web/", "/web/absent.js", "/web/%2e%2e/main.py", "/web/..%2fmain.py", "/web//etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["/web/", "/web/absent.js", "/web/%2e%2e/main.py", "/web/..%2fmain.py", "/web//etc/passwd"]
+)
 def test_nothing_else_is_there(client: httpx.Client, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
