@@ -138,6 +138,7 @@ def _dicom_seg(segmentation: Segmentation, model: Model, _clock: Clock, _query: 
 
 
 PNG_START, JPEG_START, NPY_START = "\x89PNG\r\n\x1a\n", "\xff\xd8\xff", "\x93NUMPY\x01\x00"
+DICOM_START = "\0" * 128 + "DICM"
 # A new output is its name in `Name` and its row here.
 OUTPUTS: dict[Name, Output] = {
     "mask": Output(
@@ -215,7 +216,7 @@ OUTPUTS: dict[Name, Output] = {
         media_type=DICOM,
         render=_dicom_seg,
         summary="a DICOM Segmentation of the DICOM object that was sent",
-        example="DICM",
+        example=DICOM_START,
         every=True,
     ),
 }

@@ -19,17 +19,17 @@ EXPOSED = (
 )
 
 COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-SAME = "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
-# Frames and masks are shown from memory (blob:, data:); a stream's WebSocket is 'self' too (CSP 3, section 6.7.2.8).
+# Nothing from elsewhere and nothing inline; `blob:` is what a frame or a video that was dropped on the page is called.
+# A stream's WebSocket is 'self' too (CSP 3, section 6.7.2.8).
 PAGE = (
-    f"default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; worker-src 'self' blob:; "
-    f"form-action 'self'; {SAME}"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 # Swagger UI comes from a CDN and is started by an inline script, with nothing in it that a client sent.
 DOCS = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
     "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
-    f"img-src 'self' data: https://fastapi.tiangolo.com; {SAME}"
+    "img-src 'self' data: https://fastapi.tiangolo.com; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
 )
 DATA = "default-src 'none'; frame-ancestors 'none'"
 

@@ -44,7 +44,9 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="what was expected, what came, and what to do")
     instance: str = Field(description="path of the request")
-    request_id: str | None = Field(description="the answer's X-Request-Id, which the log knows")
+    request_id: str | None = Field(
+        default_factory=logs.request_id.get, description="the answer's X-Request-Id, which the log knows"
+    )
 
 
 class Problems:
@@ -159,7 +161,7 @@ def _respond(connection: HTTPConnection, problem: dict[str, Any], headers: dict[
     path = connection.url.path
     if f"{path}/".startswith("/v2/"):
         return JSONResponse({"error": problem["detail"]}, problem["status"], headers)
-    document = Problem.model_validate({"instance": path, "request_id": logs.request_id.get(), **problem})
+    document = Problem.model_validate({"instance": path, **problem})
     content = document.model_dump_json()
     return Response(content, status_code=document.status, headers=headers, media_type=MEDIA_TYPE)
 

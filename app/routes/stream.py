@@ -25,7 +25,7 @@ from app.errors import NoModelReady, PolypruneError, TooManyStreams, UnknownMode
 from app.latest import Latest
 from app.message import Failure, Header
 from app.model import Model
-from app.routes.problems import describe, describe_validation
+from app.routes.problems import Problem, describe, describe_validation
 from app.routes.services import Serviced, Services
 from app.routes.socket import Ended, Socket
 from app.stream import Incoming, Options, Outcome, Output, Viewer
@@ -137,8 +137,8 @@ class Stream:
             self._frames.drop()  # the next frame may find a free worker, and an error for each would be noise
             return
         self._frames.answer()
-        problem = {**describe(error), "instance": self._path}
-        await self._socket.send(Failure(sequence=sequence, error=problem).model_dump_json())
+        problem = Problem.model_validate({"instance": self._path, **describe(error)})
+        await self._socket.send(Failure(sequence=sequence, error=problem.model_dump()).model_dump_json())
 
     async def _answer(self, sequence: int, outcome: Outcome, clock: Clock) -> None:
         model, output = self._viewer.model, self._viewer.output

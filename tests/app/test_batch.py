@@ -17,6 +17,7 @@ import pytest
 from app.engine import Engine
 from app.outputs import OUTPUTS
 from app.routes import batch
+from tests.app.test_outputs import PICTURED
 from tests.app.test_problems import check
 from tests.conftest import Serve
 from tests.synthetic import SIZE, colonoscopy, decode, encode
@@ -79,7 +80,7 @@ def test_bug_on_one_frame_fails_alone(
     assert "secret-name" not in caplog.text
 
 
-@pytest.mark.parametrize("name", [name for name in OUTPUTS if name not in ("json", "geojson")])
+@pytest.mark.parametrize("name", [name for name in PICTURED if name not in ("json", "geojson")])
 def test_files_come_as_data_urls(client: httpx.Client, name: str) -> None:
     results = post(client, [("a", GOOD), ("b", level(200))], output=name).json()["results"]
     for result, frame in zip(results, (GOOD, level(200)), strict=True):

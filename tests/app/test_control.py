@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import pytest
 
 from app import loader
 from app.model import Model
+from app.settings import Settings
 from tests.app.test_problems import check
-from tests.conftest import Serve
+from tests.conftest import Serve, running
 from tests.synthetic import SIZE, decode, encode, red_graph, write_model, write_pair
 
 URL = "/v1/segment"
@@ -48,6 +50,13 @@ def counted(client: httpx.Client) -> dict[str, int]:
     return {state: int(count) for state, count in found}
 
 
+@pytest.fixture(scope="module")
+def client(models_dir: Path) -> Iterator[httpx.Client]:
+    """A client of a service whose models anybody may control."""
+    with running(Settings(models_dir=models_dir, model_control="open")) as client:
+        yield client
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "models").mkdir()
@@ -55,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_new_version_takes_over_and_goes_again(serve: Serve, folder: Path, tmp_path: Path) -> None:
-    client = serve(models_dir=folder)
+    client = serve(model_control="open", models_dir=folder)
     assert answered_by(client) == "red-pruned/1"
     publish(folder, tmp_path / "staging", "red-pruned", "2")
     assert answered_by(client) == "red-pruned/1"
@@ -71,7 +80,7 @@ def test_new_version_takes_over_and_goes_again(serve: Serve, folder: Path, tmp_p
 
 def test_no_request_fails_while_versions_are_swapped(serve: Serve, folder: Path, tmp_path: Path) -> None:
     """Each answer is that of the version in its header: the first marks the red frame, the second does not."""
-    client = serve(models_dir=folder, default_model="red-dense")
+    client = serve(model_control="open", models_dir=folder, default_model="red-dense")
     publish(folder, tmp_path / "staging", "red-dense", "2", gain=0.5)
     answers: list[tuple[int, str, int]] = []
     done = threading.Event()
@@ -108,7 +117,7 @@ def test_no_request_fails_while_versions_are_swapped(serve: Serve, folder: Path,
 
 def test_request_in_flight_finishes_with_its_model(serve: Serve, folder: Path) -> None:
     """It waits for its body, and has its model, when the service asks for the body with `100 Continue`."""
-    client = serve(models_dir=folder)
+    client = serve(model_control="open", models_dir=folder)
     port = client.base_url.port
     assert port is not None
     head = (
@@ -127,7 +136,7 @@ def test_request_in_flight_finishes_with_its_model(serve: Serve, folder: Path) -
 
 
 def test_failed_load_keeps_what_was_there(serve: Serve, folder: Path) -> None:
-    client = serve(models_dir=folder)
+    client = serve(model_control="open", models_dir=folder)
     graph = folder / "red-pruned" / "1" / "model.onnx"
     good = graph.read_bytes()
     graph.write_bytes(red_graph(gain=0.3))
@@ -146,7 +155,7 @@ def test_failed_load_keeps_what_was_there(serve: Serve, folder: Path) -> None:
 
 
 def test_load_proves_the_golden_frame(serve: Serve, folder: Path, tmp_path: Path) -> None:
-    client = serve(models_dir=folder)
+    client = serve(model_control="open", models_dir=folder)
     publish(folder, tmp_path / "staging", "red-new", "1")
     golden = folder / "red-new" / "1" / "golden.npz"
     shutil.copy(folder / "red-pruned" / "1" / "golden.npz", golden)
@@ -158,7 +167,7 @@ def test_load_proves_the_golden_frame(serve: Serve, folder: Path, tmp_path: Path
 
 
 def test_one_bad_version_stops_no_other(serve: Serve, folder: Path, tmp_path: Path) -> None:
-    client = serve(models_dir=folder)
+    client = serve(model_control="open", models_dir=folder)
     for version in ("2", "3"):
         publish(folder, tmp_path / "staging", "red-pruned", version)
     (folder / "red-pruned" / "2" / "golden.npz").unlink()
@@ -172,7 +181,7 @@ def test_rescan_loads_what_is_new_or_was_repaired(serve: Serve, folder: Path, tm
     for name in ("red-broken", "red-gone"):
         write_model(folder, name)
         (folder / name / "1" / "golden.npz").unlink()
-    client = serve(models_dir=folder)
+    client = serve(model_control="open", models_dir=folder)
     assert client.post("/v1/models/red-dense/unload").status_code == 200
     publish(folder, tmp_path / "staging", "red-new", "1")
     shutil.copy(folder / "red-dense" / "1" / "golden.npz", folder / "red-broken" / "1")
@@ -189,7 +198,7 @@ def test_rescan_loads_what_is_new_or_was_repaired(serve: Serve, folder: Path, tm
 
 
 def test_what_serves_outlives_its_folder(serve: Serve, folder: Path) -> None:
-    client = serve(models_dir=folder)
+    client = serve(model_control="open", models_dir=folder)
     shutil.rmtree(folder / "red-pruned")
     client.post("/v1/models/rescan")
     assert answered_by(client) == "red-pruned/1"
@@ -197,7 +206,7 @@ def test_what_serves_outlives_its_folder(serve: Serve, folder: Path) -> None:
 
 
 def test_loads_wait_for_each_other(serve: Serve, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = serve(models_dir=folder)
+    client = serve(model_control="open", models_dir=folder)
     names = [f"red-{number}" for number in range(8)]
     for name in names:
         publish(folder, tmp_path / "staging", name, "1")
@@ -221,7 +230,7 @@ def test_loads_wait_for_each_other(serve: Serve, folder: Path, tmp_path: Path, m
 
 
 def test_default_is_set_and_never_unloaded(serve: Serve, folder: Path) -> None:
-    client = serve(models_dir=folder)
+    client = serve(model_control="open", models_dir=folder)
     check(client.post("/v1/models/red-pruned/unload"), 409, "model-is-default")
     check(client.post("/v1/models/red-pruned/1/unload"), 409, "model-is-default")
     chosen = client.put("/v1/models/default", json={"model": "red-dense/1"}).json()
@@ -250,7 +259,7 @@ def test_default_that_is_not_understood(client: httpx.Client, body: bytes, slug:
 
 
 def test_load_repairs_a_service_without_its_default(serve: Serve, folder: Path, tmp_path: Path) -> None:
-    client = serve(models_dir=folder, default_model="red-new")
+    client = serve(model_control="open", models_dir=folder, default_model="red-new")
     check(client.get("/readyz"), 503, "no-model-ready")
     publish(folder, tmp_path / "staging", "red-new", "1")
     assert client.post("/v1/models/red-new/load").status_code == 200

@@ -22,6 +22,7 @@ from tests.app.test_rings import filled, signed_area
 from tests.synthetic import SIZE, colonoscopy, decode, encode
 
 URL = "/v1/segment"
+PICTURED = [name for name, output in OUTPUTS.items() if not output.every]  # what any picture is answered with
 FRAME = encode(colonoscopy(240, 320))
 
 
@@ -29,7 +30,7 @@ def post(client: httpx.Client, data: bytes = FRAME, headers: dict[str, str] | No
     return client.post(URL, params=params, files={"file": data}, headers=headers)
 
 
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("name", PICTURED)
 def test_every_output_names_model_provider_and_stages(client: httpx.Client, name: str) -> None:
     answer = post(client, output=name)
     assert answer.status_code == 200

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from app.outputs import OUTPUTS
 from tests.app.test_frames import STORED_AS, stored
+from tests.app.test_outputs import PICTURED
 from tests.conftest import Serve
 from tests.synthetic import SIZE, blocks, colonoscopy, decode, encode
 
@@ -158,7 +158,7 @@ def test_json_report_of_an_empty_frame(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 2), (1080, 1920)])
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("output", PICTURED)
 def test_frames_of_odd_shapes(client: httpx.Client, size: tuple[int, int], output: str) -> None:
     data = encode(np.full((*size, 3), 200, np.uint8))
     response = client.post(URL, params={"output": output}, files={"file": data})
