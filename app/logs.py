@@ -16,6 +16,11 @@ from typing import Any, Literal
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
+def current_request() -> str | None:
+    """The id of the request that is worked on here."""
+    return request_id.get()
+
+
 class JsonFormatter(logging.Formatter):
     """One object a line: time (UTC, ISO 8601), level, logger, message, request_id, fields, traceback."""
 

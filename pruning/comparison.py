@@ -24,6 +24,8 @@ from pruning.training import frame_dice
 
 CRITERIA: dict[str, dict[str, Any]] = {
     "taylor-abs": {"criterion": "taylor-abs"},
+    "taylor-abs, cost ignored": {"criterion": "taylor-abs", "cost_exponent": 0.0},
+    "taylor-abs, per MAC": {"criterion": "taylor-abs", "cost_exponent": 1.0},
     "taylor-abs, gradient not normalised": {"criterion": "taylor-abs", "normalise_gradient": False},
     "taylor-abs, random gradient": {"criterion": "taylor-abs", "gradient": "random"},
     "taylor-sq": {"criterion": "taylor-sq"},

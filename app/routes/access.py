@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.errors import Forbidden, TooManyFailures, TooManyRequests, Unauthorized
 from app.keys import Key, Keys
 from app.limits import Buckets, Limits, network_of
-from app.routes.problems import documented
+from app.routes.problems import documented, failures, is_inference_protocol
 
 Need = Literal["public", "user", "admin"]
 
@@ -158,5 +158,6 @@ def document(schema: Mapping[str, Any]) -> None:
             if need != "public":
                 operation["security"] = [{name: []} for name in SCHEMES]
                 errors = (Unauthorized, TooManyRequests, *((Forbidden,) if need == "admin" else ()))
-                for status, response in documented(*errors).items():
+                form = failures if is_inference_protocol(path) else documented
+                for status, response in form(*errors).items():
                     operation["responses"].setdefault(str(status), response)

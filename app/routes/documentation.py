@@ -10,12 +10,12 @@ from fastapi import FastAPI
 from app.errors import Overloaded
 from app.render import FeatureCollection, PairReport, Report
 from app.routes import access
-from app.routes.problems import Problem
+from app.routes.problems import Failure, Problem
 from app.routes.services import DEADLINE_HEADER
 from app.tensors import InferenceRequest
 
 # Routes that answer with bytes, or read their body themselves, refer to these by hand.
-SCHEMAS = (Problem, Report, FeatureCollection, PairReport, InferenceRequest)
+SCHEMAS = (Problem, Failure, Report, FeatureCollection, PairReport, InferenceRequest)
 
 
 def install(app: FastAPI) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -45,7 +46,7 @@ class Problem(BaseModel):
     detail: str = Field(description="what was expected, what came, and what to do")
     instance: str = Field(description="path of the request")
     request_id: str | None = Field(
-        default_factory=logs.request_id.get, description="the answer's X-Request-Id, which the log knows"
+        default_factory=logs.current_request, description="the answer's X-Request-Id, which the log knows"
     )
 
 
@@ -97,14 +98,26 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
 
 
-def documented(*errors: type[PolypruneError]) -> dict[int | str, dict[str, Any]]:
+Responses = dict[int | str, dict[str, Any]]
+
+
+def documented(*errors: type[PolypruneError]) -> Responses:
     """OpenAPI responses of a route for these errors, with an example of each."""
-    responses: dict[int | str, dict[str, Any]] = {}
-    for error in errors:
-        entry = responses.setdefault(error.status, {"description": error.title, "content": {MEDIA_TYPE: {}}})
-        content = entry["content"][MEDIA_TYPE]
-        content["schema"] = {"$ref": "#/components/schemas/Problem"}
-        content.setdefault("examples", {})[error.slug] = {"summary": error.title, "value": _example(error)}
+    return _responses(MEDIA_TYPE, Problem, {error: _example(error) for error in errors})
+
+
+def failures(*errors: type[PolypruneError]) -> Responses:
+    """As `documented`, for a route under `/v2`."""
+    return _responses("application/json", Failure, {error: {"error": error.example} for error in errors})
+
+
+def _responses(media_type: str, form: type[BaseModel], examples: Mapping[type[PolypruneError], Any]) -> Responses:
+    responses: Responses = {}
+    for error, example in examples.items():
+        schema = {"$ref": f"#/components/schemas/{form.__name__}"}
+        media = {media_type: {"schema": schema, "examples": {}}}
+        entry = responses.setdefault(error.status, {"description": error.title, "content": media})
+        entry["content"][media_type]["examples"][error.slug] = {"summary": error.title, "value": example}
     return responses
 
 
@@ -117,14 +130,9 @@ def describe(error: Exception) -> dict[str, Any]:
     return {"type": "about:blank", "title": "Internal error", "status": 500, "detail": detail}
 
 
-def failures(*errors: type[PolypruneError]) -> dict[int | str, dict[str, Any]]:
-    """As `documented`, for a route under `/v2`."""
-    responses: dict[int | str, dict[str, Any]] = {}
-    for error in errors:
-        entry = responses.setdefault(error.status, {"model": Failure, "description": error.title})
-        examples = entry.setdefault("content", {"application/json": {"examples": {}}})["application/json"]["examples"]
-        examples[error.slug] = {"summary": error.title, "value": {"error": error.example}}
-    return responses
+def is_inference_protocol(path: str) -> bool:
+    """Whether failures there have the Open Inference Protocol's form."""
+    return f"{path}/".startswith("/v2/")
 
 
 def describe_validation(error: ValidationError | RequestValidationError) -> str:
@@ -159,7 +167,7 @@ def _fields(error: PolypruneError) -> dict[str, str]:
 
 def _respond(connection: HTTPConnection, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     path = connection.url.path
-    if f"{path}/".startswith("/v2/"):
+    if is_inference_protocol(path):
         return JSONResponse({"error": problem["detail"]}, problem["status"], headers)
     document = Problem.model_validate({"instance": path, **problem})
     content = document.model_dump_json()

@@ -92,7 +92,7 @@ def test_model_control_without_keys_is_shut_unless_opened(serve: Serve) -> None:
         ("GET", "/v1/stream", "user"),
         ("POST", "/v2/models/red/infer", "user"),
         ("GET", "/v1/models/red", "user"),
-        ("PUT", "/v1/default", "admin"),
+        ("PUT", "/v1/models/default", "admin"),
         ("PATCH", "/v1/models/red/1", "admin"),
         ("POST", "/v1/models/red\n/load", "admin"),
         ("POST", "/v2/repository/index", "user"),
@@ -173,7 +173,9 @@ def test_documentation_says_what_each_operation_needs(closed: httpx.Client) -> N
 
 
 def test_documentation_of_model_control() -> None:
-    schema = {"components": {}, "paths": {"/v1/default": {"get": {"responses": {}}, "put": {"responses": {}}}}}
+    schema = {"components": {}, "paths": {"/v1/models/default": {"get": {"responses": {}}, "put": {"responses": {}}}}}
     document(schema)
-    answers = {method: set(operation["responses"]) for method, operation in schema["paths"]["/v1/default"].items()}
+    answers = {
+        method: set(operation["responses"]) for method, operation in schema["paths"]["/v1/models/default"].items()
+    }
     assert answers == {"get": {"401", "429"}, "put": {"401", "403", "429"}}

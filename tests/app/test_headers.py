@@ -70,8 +70,8 @@ def test_every_answer_is_guarded(client: httpx.Client, path: str) -> None:
 
 def test_policies_of_pages_and_data(client: httpx.Client) -> None:
     page = client.get("/").headers["content-security-policy"]
-    assert "default-src 'self'" in page
-    assert "img-src 'self' blob: data:" in page
+    assert "default-src 'none'" in page
+    assert "img-src 'self' blob:;" in page
     assert "unsafe" not in page
     docs = client.get("/docs")
     scripts = docs.headers["content-security-policy"].partition("script-src ")[2].partition(";")[0].split()
