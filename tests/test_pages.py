@@ -21,8 +21,9 @@ from app.settings import Settings
 from tests import synthetic
 from tests.conftest import running
 
-PAGES = ("README.md", "docs/frontend.md")
-TEXTS = {page: Path(page).read_text(encoding="utf-8") for page in PAGES}
+RUN = ("README.md", "docs/frontend.md")  # whose commands this module runs; other pages have tests of their own
+PAGES = ("README.md", *sorted(map(str, Path("docs").glob("*.md"))))
+TEXTS = {page: Path(page).read_text(encoding="utf-8") for page in RUN}
 SIZE = (528, 622)
 NODE = shutil.which("node")
 
@@ -102,11 +103,11 @@ def test_javascript(code, url, folder):
 
 def test_there_is_something_to_run():
     assert len(curls(TEXTS["README.md"])) == 4
-    for page in PAGES[1:]:
+    for page in RUN[1:]:
         assert curls(TEXTS[page]), page
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_somewhere(page):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", TEXTS[page]):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", Path(page).read_text(encoding="utf-8")):
         assert (Path(page).parent / target).exists(), target

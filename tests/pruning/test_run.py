@@ -1,8 +1,9 @@
-"""A whole run on synthetic frames, through the command line, and what the service makes of its models."""
+"""The commands of docs/research.md on synthetic frames, and what the service makes of the models."""
 
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,10 @@ pruned = "tiny-pruned"
 terms = "synthetic frames"
 """
 SCHEMA = Path("models/manifest.schema.json").resolve()
+PAGE = Path("docs/research.md").read_text(encoding="utf-8")
+RUN, PUBLISH, COMPARE = (
+    shlex.split(line, comments=True)[3:] for line in re.findall(r"^python -m pruning .+", PAGE, re.M)
+)
 
 
 def pruning(*arguments, root):
@@ -84,16 +89,16 @@ def finished(tmp_path_factory):
     root = tmp_path_factory.mktemp("run")
     write_dataset(root / "data", 20)
     write_pair(root / "negatives", "n0", empty=True)
-    (root / "tiny.toml").write_text(RECIPE)
+    (root / "my-recipe.toml").write_text(RECIPE)
     (root / "models").mkdir()
     shutil.copy(SCHEMA, root / "models")
-    pruning("run", "tiny.toml", root=root)
-    pruning("publish", "runs/tiny", root=root)
+    pruning(*RUN, root=root)
+    pruning(*PUBLISH, root=root)
     return root
 
 
 def test_every_station_left_its_file(finished):
-    run = finished / "runs/tiny"
+    run = finished / "runs/my-recipe"
     for name in (
         "config.toml",
         "stages/1.pt",
@@ -112,25 +117,25 @@ def test_every_station_left_its_file(finished):
 
 
 def test_the_budget_is_met_and_widths_lie_on_the_grid(finished):
-    plan = json.loads((finished / "runs/tiny/steps/2/plan.json").read_text())
-    dense = json.loads((finished / "runs/tiny/metrics.json").read_text())["dense"]
+    plan = json.loads((finished / "runs/my-recipe/steps/2/plan.json").read_text())
+    dense = json.loads((finished / "runs/my-recipe/metrics.json").read_text())["dense"]
     assert plan["macs"] <= 0.5 * dense["macs"]
     assert all(width % 4 == 0 or width == 1 for width in plan["widths"].values())
 
 
 def test_the_report_stands_alone(finished):
-    html = (finished / "runs/tiny/report.html").read_text()
+    html = (finished / "runs/my-recipe/report.html").read_text()
     assert not re.findall(r"""(?:src|href)=["']?https?:|url\(["']?https?:""", html)
     assert html.count("<svg") == 3
     assert html.count("data:image/jpeg;base64,") == 6
 
 
 def test_a_finished_training_is_not_repeated(finished, say):
-    before = (finished / "runs/tiny/dense.pt").stat().st_mtime_ns
-    code, text = say("train", "tiny.toml")
+    before = (finished / "runs/my-recipe/dense.pt").stat().st_mtime_ns
+    code, text = say("train", "my-recipe.toml")
     assert code == 0
     assert "is there already" in text
-    assert (finished / "runs/tiny/dense.pt").stat().st_mtime_ns == before
+    assert (finished / "runs/my-recipe/dense.pt").stat().st_mtime_ns == before
 
 
 def test_published_folders_keep_their_promise_to_the_service(finished):
@@ -146,9 +151,9 @@ def test_published_folders_keep_their_promise_to_the_service(finished):
     ("arguments", "message"),
     [
         (("score", "runs/none"), "cannot read the recipe"),
-        (("score", "runs/tiny"), "every step of runs/tiny is finished"),
-        (("train", "other.toml", "--run", "runs/tiny"), "holds a run of another recipe"),
-        (("publish", "runs/tiny", "--models", "elsewhere"), "manifest.schema.json is missing"),
+        (("score", "runs/my-recipe"), "every step of runs/my-recipe is finished"),
+        (("train", "other.toml", "--run", "runs/my-recipe"), "holds a run of another recipe"),
+        (("publish", "runs/my-recipe", "--models", "elsewhere"), "manifest.schema.json is missing"),
     ],
 )
 def test_an_error_is_one_message_that_tells_what_to_do(finished, say, arguments, message):
@@ -163,7 +168,7 @@ def test_an_unreachable_budget_is_refused_before_anything_is_removed(finished, s
     (finished / "small.toml").write_text(RECIPE.replace("[0.75, 0.5]", "[0.001]"))
     run = finished / "runs/small"
     run.mkdir(parents=True)
-    shutil.copy(finished / "runs/tiny/dense.pt", run)
+    shutil.copy(finished / "runs/my-recipe/dense.pt", run)
     code, text = say("run", "small.toml")
     assert code == 1
     assert "the smallest network on a grid of 4" in text
@@ -171,15 +176,10 @@ def test_an_unreachable_budget_is_refused_before_anything_is_removed(finished, s
 
 
 def test_compare_prunes_by_every_criterion_to_equal_macs_and_goes_on_where_it_stopped(finished, say):
-    run = finished / "runs/compared"
-    run.mkdir()
-    for name in ("config.toml", "dense.pt"):
-        shutil.copy(finished / "runs/tiny" / name, run)
-    arguments = ("compare", "runs/compared", "--share", "0.6", "--epochs", "1")
-    assert say(*arguments)[0] == 0
-    path = run / "compare-0.6.json"
+    assert say(*COMPARE)[0] == 0
+    path = finished / "runs/my-recipe/compare-0.5.json"
     results = json.loads(path.read_text())
-    budget = 0.6 * json.loads((finished / "runs/tiny/metrics.json").read_text())["dense"]["macs"]
+    budget = 0.5 * json.loads((finished / "runs/my-recipe/metrics.json").read_text())["dense"]["macs"]
     assert set(results) == set(comparison.CRITERIA)
     assert all(0.9 * budget < result["macs"] <= budget for result in results.values())
     assert all(len(result["before"]) == len(result["after"]) == 4 for result in results.values())
@@ -187,6 +187,6 @@ def test_compare_prunes_by_every_criterion_to_equal_macs_and_goes_on_where_it_st
     kept = {**results, "l1": {**results["l1"], "parameters": 12_340_000}}
     del kept["random"]
     path.write_text(json.dumps(kept))
-    _, shown = say(*arguments)
+    _, shown = say(*COMPARE)
     assert "12.34" in shown  # taken as it was found
     assert json.loads(path.read_text()) == {**kept, "random": results["random"]}
