@@ -16,6 +16,7 @@ from app import __version__, keys, machine
 from app.admission import Admission
 from app.benchmark import Benchmarks
 from app.keys import Keys
+from app.kserve.statistics import Statistics
 from app.limits import Limits
 from app.metrics import Metrics
 from app.repository import Repository
@@ -40,8 +41,7 @@ from app.routes.observe import Observe
 from app.routes.problems import Problems
 from app.routes.services import Services
 from app.settings import Settings
-from app.statistics import Statistics
-from app.stream import Streams
+from app.stream.places import Streams
 
 DESCRIPTION = (
     "Real-time polyp segmentation: a colonoscopy frame in, a mask out; `/benchmark` compares a dense network "

@@ -8,11 +8,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from app.errors import Overloaded
+from app.kserve.tensors import InferenceRequest
 from app.render import FeatureCollection, PairReport, Report
 from app.routes import access
 from app.routes.problems import Failure, Problem
 from app.routes.services import DEADLINE_HEADER
-from app.tensors import InferenceRequest
 
 # Routes that answer with bytes, or read their body themselves, refer to these by hand.
 SCHEMAS = (Problem, Failure, Report, FeatureCollection, PairReport, InferenceRequest)

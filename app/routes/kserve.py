@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from app import __version__, compression, errors, tensors
+from app import __version__, errors
 from app.clock import Clock
 from app.engine import CUDA
 from app.errors import BadInference, BadParameter, Draining, NoModelReady, UnknownModel
+from app.kserve import compression, tensors
 from app.model import Model
 from app.routes.body import BINARY, JSON, read_bytes
 from app.routes.models import Part

@@ -19,13 +19,13 @@ from starlette.requests import ClientDisconnect
 from app.admission import Admission
 from app.benchmark import Benchmarks
 from app.errors import BadParameter, Draining
+from app.kserve.statistics import Statistics
 from app.metrics import Metrics
 from app.model import Model
 from app.registry import Registry
 from app.repository import Repository
 from app.settings import Settings
-from app.statistics import Statistics
-from app.stream import Streams
+from app.stream.places import Streams
 
 T = TypeVar("T")
 DEADLINE = "X-Deadline-Ms"

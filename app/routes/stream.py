@@ -22,13 +22,13 @@ from starlette.datastructures import QueryParams
 from app import message
 from app.clock import Clock
 from app.errors import NoModelReady, PolypruneError, TooManyStreams, UnknownModel
-from app.latest import Latest
 from app.message import Failure, Header
 from app.model import Model
 from app.routes.problems import Problem, describe, describe_validation
 from app.routes.services import Serviced, Services
 from app.routes.socket import Ended, Socket
-from app.stream import Incoming, Options, Outcome, Output, Viewer
+from app.stream.latest import Latest
+from app.stream.viewer import Incoming, Options, Outcome, Output, Viewer
 
 # Of a text message, in characters: it changes two numbers, and is read on the event loop.
 MAX_TEXT = 4096

@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from app.compression import choose, deflate, inflate
 from app.errors import BadInference, BodyTooLarge, UnsupportedMediaType
+from app.kserve.compression import choose, deflate, inflate
 
 DATA = b"frame " * 1000
 PACK = {"gzip": gzip.compress, "deflate": zlib.compress}

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
 from tests.app.test_load import FRAME, URL, post_slow, until
 from tests.app.test_problems import check
-from tests.app.test_service import start
-
-
-@contextmanager
-def process(models_dir: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """The service as a process, and a client that speaks to it."""
-    running = start(models_dir, **environment)
-    assert running.stderr is not None
-    ports = (re.search(r"http://127\.0\.0\.1:(\d+)", line) for line in running.stderr)
-    port = next(found[1] for found in ports if found)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            yield running, client
-    finally:
-        running.kill()
-        running.communicate()
+from tests.process import process
 
 
 def until_it_drains(client: httpx.Client) -> None:
@@ -42,7 +23,7 @@ def until_it_drains(client: httpx.Client) -> None:
 
 def test_not_ready_but_serving_then_in_flight_is_answered(models_dir: Path) -> None:
     times = {"POLYPRUNE_DRAIN_SECONDS": "2", "POLYPRUNE_GRACE_SECONDS": "60"}
-    with process(models_dir, POLYPRUNE_WORKERS="1", **times) as (running, client):
+    with process(models_dir, POLYPRUNE_WORKERS="1", **times) as (running, client, _):
         assert "connection" not in client.get("/readyz").headers
         running.send_signal(signal.SIGTERM)
         until_it_drains(client)
@@ -55,7 +36,7 @@ def test_not_ready_but_serving_then_in_flight_is_answered(models_dir: Path) -> N
 
 
 def test_signal_while_a_frame_is_worked_on(models_dir: Path) -> None:
-    with process(models_dir, POLYPRUNE_GRACE_SECONDS="60") as (running, client), ThreadPoolExecutor() as pool:
+    with process(models_dir, POLYPRUNE_GRACE_SECONDS="60") as (running, client, _), ThreadPoolExecutor() as pool:
         slow = pool.submit(post_slow, client)
         until(client, "polyprune_workers_busy", 1)
         running.send_signal(signal.SIGINT)
@@ -64,7 +45,7 @@ def test_signal_while_a_frame_is_worked_on(models_dir: Path) -> None:
 
 
 def test_second_signal_ends_at_once(models_dir: Path) -> None:
-    with process(models_dir, POLYPRUNE_DRAIN_SECONDS="600") as (running, client):
+    with process(models_dir, POLYPRUNE_DRAIN_SECONDS="600") as (running, client, _):
         running.send_signal(signal.SIGTERM)
         until_it_drains(client)
         running.send_signal(signal.SIGTERM)
@@ -72,7 +53,7 @@ def test_second_signal_ends_at_once(models_dir: Path) -> None:
 
 
 def test_request_that_never_ends_is_cut_off(models_dir: Path) -> None:
-    with process(models_dir, POLYPRUNE_GRACE_SECONDS="1") as (running, client), socket.socket() as endless:
+    with process(models_dir, POLYPRUNE_GRACE_SECONDS="1") as (running, client, _), socket.socket() as endless:
         endless.connect((client.base_url.host, client.base_url.port))
         endless.sendall(f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234".encode())
         until(client, "polyprune_requests_in_flight", 2)

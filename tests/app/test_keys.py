@@ -15,7 +15,7 @@ import pytest
 from app.errors import KeysRefused
 from app.keys import SHORTEST, Keys, load, make
 from app.limits import Limits
-from tests.app.test_service import start
+from tests.process import start
 
 LIMITS = Limits(rate=3, burst=7, concurrency=2)
 DIGEST = sha256(b"x" * SHORTEST).hexdigest()

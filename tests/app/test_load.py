@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.app.test_problems import check
-from tests.app.test_service import ROOT
 from tests.conftest import Serve
+from tests.process import ROOT
 from tests.synthetic import colonoscopy, encode
 
 URL = "/v1/segment"

@@ -26,7 +26,7 @@ from websockets.typing import Subprotocol
 
 from app.logs import JsonFormatter, RequestIdFilter, TextFormatter
 from tests.app.guarded import ADMIN, LINES, PROTOCOL, USER, echo, guarded, hidden, key
-from tests.app.test_service import ROOT, start
+from tests.process import ROOT, start
 from tests.synthetic import colonoscopy, encode
 
 FRAME = encode(colonoscopy())

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests import dicom
 from tests.app.test_outputs import PICTURED
 from tests.app.test_problems import check
 from tests.conftest import Serve
+from tests.process import start
 from tests.synthetic import SIZE, colonoscopy, encode, red_graph, write_model, write_pair
 
 ROOT = Path(__file__).parents[2]
@@ -217,17 +217,6 @@ def test_the_watch_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert opened
     opened.clear()
-
-
-def start(models_dir: Path, **environment: str) -> subprocess.Popen[str]:
-    variables = {
-        **os.environ,
-        "POLYPRUNE_MODELS_DIR": str(models_dir),
-        "POLYPRUNE_PORT": "0",
-        "PYTHONUNBUFFERED": "1",
-        **environment,
-    }
-    return subprocess.Popen([sys.executable, "-m", "app"], cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True)
 
 
 def test_command_line_serves_and_ends_on_sigterm(tmp_path: Path) -> None:

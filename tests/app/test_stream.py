@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import socket
 import struct
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ from websockets.sync.client import ClientConnection, connect
 from app import message
 from app.message import Header
 from tests.app.test_frames import png_bomb
-from tests.app.test_service import start
 from tests.conftest import Serve
+from tests.process import process
 from tests.synthetic import SIZE, colonoscopy, decode, encode
 
 JPEG = encode(colonoscopy(), "JPEG", quality=95)
@@ -355,32 +354,24 @@ def test_a_client_that_leaves_at_once_costs_nobody_anything(serve: Serve) -> Non
 
 
 @contextmanager
-def process(models_dir: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """`python -m app`, and a client; it has to end by itself on SIGTERM, and without a traceback."""
-    service = start(models_dir, **environment)
-    assert service.stderr is not None
-    port = next(found[1] for line in service.stderr if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line)))
-    log: list[str] = []
-    reader = threading.Thread(target=lambda: log.extend(service.stderr))
-    reader.start()
-    with closing(httpx.Client(base_url=f"http://127.0.0.1:{port}")) as client:
+def ending(models_dir: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """The service as a process, which has to end by itself, and without a traceback."""
+    with process(models_dir, **environment) as (service, client, log):
         yield service, client
-    assert service.wait(timeout=20) in (0, -signal.SIGTERM)
-    reader.join()
-    service.stderr.close()
+        assert service.wait(timeout=20) == 0
     assert "Traceback" not in "".join(log)
 
 
 def test_streams_end_with_1001_when_the_service_stops(models_dir: Path) -> None:
     """And messages may be as long as bodies: uvicorn's own limit, half of the default, is out of the way."""
-    with process(models_dir) as (service, client), open_stream(client) as stream:
+    with ending(models_dir) as (service, client), open_stream(client) as stream:
         assert ask(stream, raw(np.zeros((2400, 2800, 3), np.uint8)))[0].sequence == 0
         service.terminate()
         assert ends(stream) == (1001, "The service stops.")
 
 
 def test_too_large_a_message_is_refused_before_it_is_whole(models_dir: Path) -> None:
-    with process(models_dir, POLYPRUNE_MAX_BODY_BYTES="5000") as (service, client):
+    with ending(models_dir, POLYPRUNE_MAX_BODY_BYTES="5000") as (service, client):
         with open_stream(client) as stream:
             stream.send([bytes(4000), bytes(4000)])
             assert ends(stream)[0] == 1009
@@ -395,10 +386,11 @@ def test_a_client_that_does_not_read_is_let_go(models_dir: Path) -> None:
     """
     data = encode(np.full((4096, 4096, 3), 200, np.uint8), "JPEG", quality=5)
     idle = {"POLYPRUNE_STREAM_IDLE_SECONDS": "1"}
-    with process(models_dir, **idle) as (service, client), open_stream(client, output="bits") as stream:
+    with ending(models_dir, **idle) as (service, client), open_stream(client, output="bits") as stream:
 
         def over() -> bool:
-            stream.send(data)
+            with suppress(ConnectionClosed):
+                stream.send(data)
             return metric(client, "polyprune_streams_open") == 0
 
         assert not over()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.tracks import PATIENCE, Tracks, iou, match
+from app.stream.tracks import PATIENCE, Tracks, iou, match
 
 
 def test_iou() -> None:

@@ -1,28 +1,25 @@
-"""What a stream of frames has on top of single ones: a memory, and a limited number of places."""
+"""What a stream of frames has on top of single ones: a memory."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import Gauge
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import frames, lesions, raw, render
+from app import frames, lesions, render
 from app.clock import Clock
-from app.errors import TooManyStreams
 from app.frames import Frame
 from app.lesions import Segmentation
 from app.message import TrackedLesion
 from app.model import Model
 from app.segment import segment_frame
-from app.tracks import Tracks
+from app.stream import raw
+from app.stream.tracks import Tracks
 
 Output = Literal["mask", "bits", "json"]
 
@@ -164,38 +161,3 @@ PAYLOADS: dict[Output, Callable[[Segmentation], bytes]] = {
     "bits": _bits,
     "json": _nothing,
 }
-
-
-class Streams:
-    """The open streams of one service: at most `limit`, and all of them can be ended."""
-
-    def __init__(self, limit: int, gauge: Gauge) -> None:
-        self.stopping = asyncio.Event()
-        self._limit = limit
-        self._gauge = gauge
-        self._open = 0
-        self._none = asyncio.Event()
-        self._none.set()
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold a place. Raises TooManyStreams where none is left."""
-        if self._open >= self._limit:
-            raise TooManyStreams(
-                f"{self._open} streams are open, and no more are taken: close one, or set POLYPRUNE_MAX_STREAMS."
-            )
-        self._change(1)
-        try:
-            yield
-        finally:
-            self._change(-1)
-
-    async def close(self) -> None:
-        """End every stream, and wait until each has told its client; for when the service stops."""
-        self.stopping.set()
-        await self._none.wait()
-
-    def _change(self, by: int) -> None:
-        self._open += by
-        self._gauge.set(self._open)
-        (self._none.clear if self._open else self._none.set)()

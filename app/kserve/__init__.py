@@ -1,0 +1,1 @@
+"""The Open Inference Protocol (KServe v2) below HTTP: tensors, compression, statistics (docs/kserve.md)."""
