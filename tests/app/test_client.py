@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -130,6 +131,18 @@ def test_what_is_wrong_is_said(serve: Serve, folder: Path, video: Path, tmp_path
         assert part in done.stderr
         assert "Traceback" not in done.stderr
     assert run(video, "--fps", "0").returncode == 2
+
+
+def test_a_key_opens_the_stream_and_a_wrong_one_is_said(serve: Serve, video: Path, tmp_path: Path) -> None:
+    key = "a-key-of-enough-characters-to-be-taken"
+    (tmp_path / "keys").write_text(f"clinic-a user {sha256(key.encode()).hexdigest()}\n")
+    client = serve(keys_file=tmp_path / "keys")
+    assert run(video, "--url", client.base_url, "--fps", 50, "--key", key).returncode == 0
+    for arguments, part in ((("--key", f"{key}?"), "No key of this service is like"), ((), "Expected an API key")):
+        refused = run(video, "--url", client.base_url, *arguments)
+        assert refused.returncode == 1
+        assert part in refused.stderr
+        assert key not in refused.stderr
 
 
 def test_overlay_shows_the_last_mask_where_a_frame_has_none(tmp_path: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import struct
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +26,7 @@ from websockets.sync.client import ClientConnection, connect
 from app import message
 from app.message import Header
 from tests.app.test_frames import png_bomb
+from tests.app.test_load import metric, post_slow
 from tests.conftest import Serve
 from tests.process import process
 from tests.synthetic import SIZE, colonoscopy, decode, encode
@@ -59,10 +60,6 @@ def ends(stream: ClientConnection) -> tuple[int, str]:
         stream.recv(timeout=30)
     assert caught.value.rcvd is not None
     return caught.value.rcvd.code, caught.value.rcvd.reason
-
-
-def metric(client: httpx.Client, name: str) -> float:
-    return float(re.search(rf"^{re.escape(name)} (.+)$", client.get("/metrics").text, re.MULTILINE)[1])
 
 
 def until(condition: Any) -> None:
@@ -334,6 +331,19 @@ def test_metrics_count_every_frame(serve: Serve) -> None:
     assert metric(client, 'polyprune_stream_frames_total{outcome="answered"}') == 4
     assert metric(client, 'polyprune_frames_total{model="red-pruned/1",output="json"}') == 3
     assert 'outcome="dropped"' not in client.get("/metrics").text
+
+
+def test_frames_that_find_no_worker_are_dropped_and_the_stream_goes_on(serve: Serve) -> None:
+    client = serve(workers=1, queue=0)
+    with open_stream(client, output="json") as stream, ThreadPoolExecutor() as pool:
+        slow = pool.submit(post_slow, client)
+        until(lambda: metric(client, "polyprune_workers_busy") == 1)
+        stream.send(JPEG)
+        until(lambda: metric(client, 'polyprune_rejections_total{reason="queue_full"}') == 1)
+        assert slow.result().status_code == 200
+        stream.send(JPEG)
+        header = json.loads(stream.recv(timeout=30))
+    assert (header["sequence"], header["received"], header["answered"], header["dropped"]) == (1, 2, 1, 1)
 
 
 def test_a_client_that_leaves_at_once_costs_nobody_anything(serve: Serve) -> None:
