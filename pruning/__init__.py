@@ -1,1 +1,7 @@
 """Offline half of Polyprune: trains a segmentation network, prunes it by the TaylorFO score, exports it."""
+
+import os
+
+# Recent builds of onnxruntime for Linux and macOS report to their maker, and leave an id in the home folder, unless
+# they are told not to before they are imported: https://github.com/microsoft/onnxruntime/pull/27379
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -35,15 +35,16 @@ def process(models_dir: Path, **environment: str) -> Iterator[tuple[subprocess.P
     child = start(models_dir, **environment)
     assert child.stderr is not None
     log: list[str] = []
+    reader = threading.Thread(target=log.extend, args=(child.stderr,))
     try:
         ports = (re.search(r"http://127\.0\.0\.1:(\d+)", line) for line in child.stderr)
         port = next(found[1] for found in ports if found)
-        reader = threading.Thread(target=log.extend, args=(child.stderr,))
         reader.start()
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             yield child, client, log
     finally:
         child.kill()
         child.wait(PATIENCE)
-    reader.join(PATIENCE)
-    child.stderr.close()
+        if reader.ident is not None:
+            reader.join(PATIENCE)
+        child.stderr.close()
