@@ -8,10 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from app import frames
 from app.clock import Clock
-from app.dicom import is_dicom
-from app.errors import BadParameter, NotDicom
+from app.decoding import decode
 from app.fit import Stretch
 from app.frames import Frame
 from app.lesions import Segmentation, mask_of
@@ -49,14 +47,7 @@ def segment(
         BadParameter: the file has no frame of this number.
     """
     at_least = None if whole else (model.manifest.input.height, model.manifest.input.width)
-    if is_dicom(data):
-        from app.dicom import read  # noqa: PLC0415  (half of a start's time, and few services need it)
-
-        pictures = read.read(
-            data, number=number, every=every, max_pixels=max_pixels, max_frames=max_frames, at_least=at_least
-        )
-    else:
-        pictures = _only(data, max_pixels, at_least, number, every)
+    pictures = decode(data, max_pixels=max_pixels, at_least=at_least, number=number, every=every, max_frames=max_frames)
     segmentations = (segment_frame(frame, model, clock, threshold=threshold) for frame in _timed(pictures, clock))
     first = next(segmentations)
     return replace(first, further=tuple(segmentation.mask for segmentation in segmentations))
@@ -84,16 +75,6 @@ def segment_frame(
         limit = model.manifest.threshold if threshold is None else threshold
         mask = mask_of(probability, limit)
     return Segmentation(frame, probability, limit, mask)
-
-
-def _only(
-    data: bytes, max_pixels: int, at_least: tuple[int, int] | None, number: int | None, every: bool
-) -> Iterator[Frame]:
-    if every:
-        raise NotDicom(NotDicom.example)
-    if number not in (None, 1):
-        raise BadParameter(f"frame: expected 1, since only DICOM objects have frames with numbers, got {number}.")
-    yield frames.decode(data, max_pixels=max_pixels, at_least=at_least)
 
 
 def _timed(pictures: Iterator[Frame], clock: Clock) -> Iterator[Frame]:

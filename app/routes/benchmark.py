@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from app import errors, frames, machine
+from app import errors, machine
 from app.benchmark import Job, Status
 from app.comparison import Sample, Spec
+from app.decoding import decode_first
 from app.errors import BadBody, BadParameter, UnsupportedMediaType
 from app.model import Model
 from app.registry import Registry
@@ -132,4 +133,4 @@ async def _sample(data: bytes | None, model: Model, services: Services) -> Sampl
     if not data:
         raise BadBody("The frame has no bytes: send an image file.")
     most = services.settings.max_pixels
-    return Sample.sent(await services.in_worker(lambda: frames.decode(data, max_pixels=most)))
+    return Sample.sent(await services.in_worker(lambda: decode_first(data, max_pixels=most)))

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import errors, frames, outputs, render
+from app import errors, outputs, render
 from app.clock import Clock
+from app.decoding import decode_first
 from app.errors import BadParameter, UnknownModel
 from app.model import Model
 from app.outputs import OUTPUTS
@@ -118,7 +119,7 @@ def _first_pruned(registry: Registry) -> Model:
 def _work(data: bytes, dense: Model, pruned: Model, query: CompareQuery, clock: Clock, services: Services) -> bytes:
     clock.mark("queue")
     with clock.stage("decode"):
-        frame = frames.decode(data, max_pixels=services.settings.max_pixels, at_least=_size(dense, pruned, query))
+        frame = decode_first(data, max_pixels=services.settings.max_pixels, at_least=_size(dense, pruned, query))
     own = (Clock(), Clock())
     with clock.stage("dense"):
         of_dense = segment_frame(frame, dense, own[0], threshold=query.threshold)

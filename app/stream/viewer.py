@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from app import frames, lesions, render
+from app import lesions, render
 from app.clock import Clock
+from app.decoding import decode_first
 from app.frames import Frame
 from app.lesions import Segmentation
 from app.message import TrackedLesion
@@ -123,7 +124,7 @@ class Viewer:
         with clock.stage("decode"):
             if raw.is_raw(data):
                 return raw.decode(data, max_pixels=self._max_pixels)
-            return frames.decode(data, max_pixels=self._max_pixels, at_least=(spec.height, spec.width))
+            return decode_first(data, max_pixels=self._max_pixels, at_least=(spec.height, spec.width))
 
     def _look_at(self, size: tuple[int, int]) -> None:
         if size != self._size:

@@ -16,6 +16,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 from pydicom.uid import JPEG2000, JPEG2000Lossless
 
+from tests.app.test_stream import ask, open_stream
 from tests.conftest import Serve
 from tests.dicom import (
     NAME,
@@ -265,3 +266,25 @@ def test_mask_is_exact_at_the_networks_size(client: httpx.Client) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     written = segmentation_of(client, image(pixels, SOPClassUID=VL_ENDOSCOPIC), model="red-dense")
     np.testing.assert_array_equal(written.pixel_array == 1, pixels[..., 0] >= 128)
+
+
+def test_every_door_takes_an_object(serve: Serve) -> None:
+    """As a picture with the same pixels, also where no Segmentation is asked for."""
+    client = serve()
+    pixels = colonoscopy()
+    scope, picture = file(image(pixels)), encode(pixels)
+    masks = [
+        [
+            client.post("/v1/compare", files={"file": data}).json()["pruned"]["mask"],
+            client.post("/v1/segment/batch", files={"file": data}).json()["results"][0]["report"]["mask"],
+            streamed(client, data),
+        ]
+        for data in (scope, picture)
+    ]
+    assert masks[0] == masks[1]
+    assert client.post("/benchmark", data={"iterations": "2"}, files={"file": scope}).status_code == 202
+
+
+def streamed(client: httpx.Client, data: bytes) -> bytes:
+    with open_stream(client, output="bits") as stream:
+        return ask(stream, data)[1]
