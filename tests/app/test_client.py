@@ -6,6 +6,8 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -90,11 +92,22 @@ def test_masks_of_a_folder(client: httpx.Client, folder: Path, tmp_path: Path) -
     assert np.mean((decode(masks[-1].read_bytes()) > 0) != truth) < 0.02
 
 
+@contextmanager
+def hears_ctrl_c() -> Iterator[None]:
+    """Tests in a shell's background ignore SIGINT, and so would what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_ends_the_stream_and_keeps_the_video(client: httpx.Client, video: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.avi"
     arguments = [video, "--url", client.base_url, "--overlay", overlay, "--json", "--fps", 0.5]
     command = [sys.executable, "-m", "app.client", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        hears_ctrl_c(),
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+    ):
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["sequence"] == 0
         process.send_signal(signal.SIGINT)
