@@ -117,7 +117,7 @@ async function answered({ header, mask, frame, latency }) {
   of.times = [...of.times.filter((time) => now - time < 2000), now];
   Object.assign(of, { answered: of.answered + 1, dropped: header.dropped });
   const bits = await maskBits(mask);
-  if (of !== run) return;
+  if (of !== run || !stream) return; // another stream by now, or none
   picture.show(frame, header.width, header.height);
   picture.lay([{ mask: bits, colour: COLOURS[networks.manifest(header.model)?.variant ?? "pruned"], from: 0, to: 1 }], STYLE);
   tell(header);

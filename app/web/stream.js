@@ -77,6 +77,7 @@ export class Stream {
   }
 
   #answer(buffer) {
+    if (this.#stopped) return;
     const length = new DataView(buffer).getUint32(0, true);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
     const mask = new Blob([new Uint8Array(buffer, 4 + length)], { type: "image/png" });
