@@ -17,7 +17,7 @@ from app.errors import BenchmarkError
 from app.fit import Stretch
 from app.frames import Frame
 from app.latency import Estimate, Latency
-from app.lesions import mask_of
+from app.lesions import cap_unsure, mask_of
 from app.machine import Machine
 from app.model import Model
 
@@ -191,7 +191,9 @@ def _time(
 
 
 def _mask(model: Model, engine: Engine, tensor: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
-    return mask_of(_fit(model, frame).invert(engine.run(tensor)[0]), model.manifest.threshold)
+    manifest = model.manifest
+    small = cap_unsure(engine.run(tensor)[0], manifest.threshold, manifest.peak)
+    return mask_of(_fit(model, frame).invert(small), manifest.threshold)
 
 
 def _fit(model: Model, frame: Frame) -> Stretch:

@@ -53,6 +53,30 @@ class Lesion:
     inside: NDArray[np.bool_] = field(repr=False, compare=False)
 
 
+def cap_unsure(probability: NDArray[np.float32], threshold: float, peak: float) -> NDArray[np.float32]:
+    """Hold back areas that nowhere reach `peak`: there the probability stays just below `threshold`.
+
+    This is thresholding with hysteresis (Canny 1986): an area of at least the threshold counts where some pixel of it
+    is sure. A lower threshold shows the areas that were held back as they were.
+
+    Args:
+        probability: float32 [H, W]; not changed.
+
+    Returns:
+        float32 [H, W]; the same array where nothing is held back.
+    """
+    if peak <= threshold:
+        return probability
+    count, labels = cv2.connectedComponents((probability >= threshold).view(np.uint8), connectivity=8)
+    sure = np.zeros(count, dtype=bool)
+    sure[0] = True  # the background
+    sure[labels[probability >= peak]] = True
+    if sure.all():
+        return probability
+    # Not at the threshold itself: bilinear weights add up to 1 but for rounding.
+    return np.where(sure[labels], probability, np.minimum(probability, np.float32(threshold * 0.999)))
+
+
 def mask_of(probability: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
     """Probability float32 [H, W] -> uint8 [H, W], 255 where it is at least the threshold and 0 elsewhere."""
     return (probability >= threshold).view(np.uint8) * np.uint8(255)

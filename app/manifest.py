@@ -83,6 +83,13 @@ class Manifest(Strict):
     sha256: Sha256 = Field(description="of model.onnx")
     input: InputSpec
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(description="probability from which a pixel is polyp")
+    peak: Share = Field(
+        default=0.0,
+        description="probability that a connected area has to reach somewhere to be polyp (hysteresis); 0: any area is",
+    )
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        default=1.0, description="the graph divides its logits by it; 1: the probability is not calibrated"
+    )
     golden_tolerance: Annotated[float, Field(gt=0, le=0.1)] = Field(
         description="largest absolute difference of probability allowed on the golden frame"
     )

@@ -5,8 +5,11 @@ from __future__ import annotations
 import kornia.augmentation as K
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pruning.data import Frames
+
+CELL = 8  # pixels; areas are covered in cells of this size
 
 
 def augmentation(size: int, close_ups: float, colour: float) -> K.AugmentationSequential:
@@ -31,7 +34,38 @@ def augmentation(size: int, close_ups: float, colour: float) -> K.AugmentationSe
     )
 
 
-def augment(frames: Frames, transform: K.AugmentationSequential) -> tuple[Tensor, Tensor]:
-    """Return frames as float32 [N, 3, S, S] of byte values 0 to 255, and masks as float32 [N, 1, S, S]."""
+def augment(frames: Frames, transform: K.AugmentationSequential, covered: float) -> tuple[Tensor, Tensor]:
+    """Return frames as float32 [N, 3, S, S] of byte values 0 to 255, and masks as float32 [N, 1, S, S].
+
+    Args:
+        covered: share of frames whose polyp is covered, see `cover`; as many get a patch elsewhere.
+    """
     images, masks = transform(frames.images.float() / 255, frames.masks.float())
-    return images.clamp(0, 1) * 255, (masks > 0.5).to(torch.float32)
+    images, masks = images.clamp(0, 1) * 255, (masks > 0.5).to(torch.float32)
+    if not covered:
+        return images, masks
+    draw = torch.rand(len(masks))
+    areas = torch.where((draw < covered)[:, None, None, None], masks, masks.roll(1, 0))
+    return cover(images, masks, areas * (draw < 2 * covered)[:, None, None, None])
+
+
+def cover(images: Tensor, masks: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
+    """Cover areas of frames with what other frames of the batch show there, masks alike.
+
+    CutMix (Yun et al., ICCV 2019) in the shape of polyps: where the area is a frame's own polyp, mucosa without one
+    is left, in a whole view of the bowel. The frame that covers is the one with the least polyp there, its colour
+    shifted to that around the area. Patches in other places keep the seam from telling where no polyp is.
+
+    Args:
+        images: float32 [N, 3, S, S]. masks, areas: float32 [N, 1, S, S] of 0 and 1; an empty area changes nothing.
+    """
+    tight = F.max_pool2d(areas, CELL)  # [N, 1, S / CELL, S / CELL]
+    wide = F.max_pool2d(tight, 3, stride=1, padding=1)
+    shared = torch.einsum("nchw,mchw->nm", wide, F.max_pool2d(masks, CELL))
+    donors = shared.fill_diagonal_(torch.inf).argmin(1)
+    small = F.avg_pool2d(images, CELL)
+    ring = wide - tight
+    shift = (ring * (small - small[donors])).sum((2, 3), keepdim=True) / ring.sum((2, 3), keepdim=True).clamp_min(1)
+    weight = F.interpolate(wide, scale_factor=CELL, mode="bilinear")  # its soft edge is one cell wide
+    covered = torch.lerp(images, (images[donors] + shift).clamp(0, 255), weight)
+    return covered, torch.where(weight > 0.5, masks[donors], masks)

@@ -62,6 +62,12 @@ def finetune(folder: Folder, root: Root = HERE) -> None:
 
 
 @app.command()
+def calibrate(folder: Folder, root: Root = HERE) -> None:
+    """Settle temperature, threshold and peak of both networks on the validation part."""
+    stations.calibrate(Run(folder, root))
+
+
+@app.command()
 def export(folder: Folder, root: Root = HERE) -> None:
     """Export both networks to ONNX and compare each with its network."""
     stations.export_graphs(Run(folder, root))
@@ -110,6 +116,7 @@ def run_all(recipe: Recipe, run: Out = None, root: Root = HERE) -> None:
         stations.finetune(current)
     if not current.pruned.is_file():  # interrupted after the last step
         stations.finetune(current)
+    stations.calibrate(current)
     stations.export_graphs(current)
     stations.evaluate(current)
     console.print(f"wrote {report.write(current)}")

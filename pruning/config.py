@@ -42,7 +42,8 @@ class Data(Section):
     train: Path = Field(description="split to learn from; validation is carved from it")
     test: Path = Field(description="split to report on; nothing is chosen by it")
     negatives: Path | None = Field(None, description="folder of frames without polyps, for false positives")
-    validation_share: Share = Field(0.1, description="part of train that chooses the epoch")
+    unseen: tuple[Path, ...] = Field((), description="folders of other centres' frames and masks, to report on")
+    validation_share: Share = Field(0.1, description="part of train that chooses the epoch, and calibrates")
 
 
 class Train(Section):
@@ -56,6 +57,9 @@ class Train(Section):
     teacher: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="weight of the dense probability as target")
     close_ups: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="share of frames cropped to a close-up")
     colour: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="strength of the colour jitter")
+    covered: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="share of frames whose polyp is covered with another frame's mucosa"
+    )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of the convolutions' arithmetic while training")
 
 
@@ -106,7 +110,7 @@ class Recipe(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     seed: int = 0
-    threshold: Share = Field(0.5, description="probability from which a pixel is polyp")
+    threshold: Share = Field(0.5, description="probability from which a pixel is polyp, while training")
     network: Network
     data: Data
     train: Annotated[tuple[Stage, ...], Field(min_length=1)]

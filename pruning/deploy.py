@@ -1,4 +1,4 @@
-"""The network as it is deployed: bytes in, probability out. Normalisation and sigmoid are part of the graph."""
+"""The network as it is deployed: bytes in, probability out; normalisation, temperature and sigmoid are in the graph."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ def normalise(images: Tensor, mean: float, std: float) -> Tensor:
 class Deployed(nn.Module):
     """Maps `frames`, uint8 [N, H, W, 3] RGB, to `probability`, float32 [N, H, W]."""
 
-    def __init__(self, network: nn.Module, mean: float, std: float) -> None:
+    def __init__(self, network: nn.Module, mean: float, std: float, temperature: float = 1.0) -> None:
         super().__init__()
         self.network = network
         self.mean = mean
         self.std = std
+        self.temperature = temperature
 
     def forward(self, frames: Tensor) -> Tensor:
         """Probability of polyp for every pixel."""
         logits = self.network(normalise(frames.permute(0, 3, 1, 2), self.mean, self.std))
-        return torch.sigmoid(logits).squeeze(1)
+        return torch.sigmoid(logits / self.temperature).squeeze(1)

@@ -1,7 +1,7 @@
 """Quality of an exported graph: what is measured is what ships.
 
-Headline: Dice and IoU per frame at its native resolution and a fixed threshold, then averaged over frames. On
-frames without polyps: the share of frames, and of pixels, in which something is marked.
+Headline: Dice and IoU per frame at its native resolution, with the threshold and peak that validation settled, then
+averaged over frames. On frames without polyps: the share of frames, and of pixels, in which something is marked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from pruning.calibration import Calibration, cap_unsure
 from pruning.data import Bytes, Pair, fit
 from pruning.metrics import Interval, Mask, bootstrap, dice, iou
 from pruning.sessions import input_size, run
@@ -31,6 +32,10 @@ class FrameScores:
         """Mean and 95% bootstrap interval of both."""
         return {"dice": bootstrap(self.dice), "iou": bootstrap(self.iou)}
 
+    def rounded(self) -> dict[str, dict[str, float]]:
+        """The summary with four decimals, for a file."""
+        return {name: interval.rounded() for name, interval in self.summary().items()}
+
 
 @dataclass(frozen=True)
 class FalsePositives:
@@ -41,30 +46,35 @@ class FalsePositives:
     pixel_rate: float
 
 
-def predict(session: onnxruntime.InferenceSession, frame: Bytes) -> npt.NDArray[np.float32]:
-    """Probability float32 [H, W] at the frame's own size, for uint8 [H, W, 3] RGB."""
-    probability = run(session, fit(frame, input_size(session))[None])[0]
+def predict(session: onnxruntime.InferenceSession, frame: Bytes, calibration: Calibration) -> Mask:
+    """The mask as the service makes it, bool [H, W] at the frame's own size, for uint8 [H, W, 3] RGB."""
+    probability = cap_unsure(run(session, fit(frame, input_size(session))[None])[0], calibration)
     height, width = frame.shape[:2]
-    return np.asarray(cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    whole = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(whole >= calibration.threshold)
 
 
 def masks(
-    session: onnxruntime.InferenceSession, pairs: list[Pair], threshold: float
+    session: onnxruntime.InferenceSession, pairs: list[Pair], calibration: Calibration
 ) -> Iterator[tuple[Pair, Mask, Mask]]:
     """For each pair: the predicted mask and the ground truth, bool [H, W] at native resolution."""
     for pair in pairs:
         frame, truth = pair.read()
-        yield pair, predict(session, frame) >= threshold, truth.astype(bool)
+        yield pair, predict(session, frame, calibration), truth.astype(bool)
 
 
-def score_frames(session: onnxruntime.InferenceSession, pairs: list[Pair], threshold: float) -> FrameScores:
+def score_frames(session: onnxruntime.InferenceSession, pairs: list[Pair], calibration: Calibration) -> FrameScores:
     """Dice and IoU of every pair."""
-    rows = [(pair.stem, dice(mask, truth), iou(mask, truth)) for pair, mask, truth in masks(session, pairs, threshold)]
+    rows = [
+        (pair.stem, dice(mask, truth), iou(mask, truth)) for pair, mask, truth in masks(session, pairs, calibration)
+    ]
     stems, dices, ious = zip(*rows, strict=True)
     return FrameScores(list(stems), np.array(dices), np.array(ious))
 
 
-def false_positives(session: onnxruntime.InferenceSession, pairs: list[Pair], threshold: float) -> FalsePositives:
+def false_positives(
+    session: onnxruntime.InferenceSession, pairs: list[Pair], calibration: Calibration
+) -> FalsePositives:
     """What is marked on frames that show no polyp."""
-    shares = np.array([mask.mean() for _, mask, _ in masks(session, pairs, threshold)])
+    shares = np.array([mask.mean() for _, mask, _ in masks(session, pairs, calibration)])
     return FalsePositives(len(pairs), float((shares > 0).mean()), float(shares.mean()))

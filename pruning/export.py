@@ -22,8 +22,11 @@ from pruning.sessions import open_session, run
 TOLERANCE = 1e-4
 
 
-def export(checkpoint: Checkpoint, path: Path) -> float:
+def export(checkpoint: Checkpoint, path: Path, temperature: float = 1.0) -> float:
     """Write model.onnx: `frames` uint8 [N, S, S, 3] to `probability` float32 [N, S, S], N free.
+
+    Args:
+        temperature: that the logits are divided by.
 
     Returns:
         The largest absolute difference of probability to the network, over two synthetic frames.
@@ -32,7 +35,7 @@ def export(checkpoint: Checkpoint, path: Path) -> float:
         ExportError: the difference exceeds `TOLERANCE`, or ONNX's own checker objects.
     """
     spec = checkpoint.spec
-    deployed = Deployed(checkpoint.network, spec.mean, spec.std).eval()
+    deployed = Deployed(checkpoint.network, spec.mean, spec.std, temperature).eval()
     frames = np.stack([synthetic_frame(spec.size, seed) for seed in (1, 2)])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_graph(deployed, torch.from_numpy(frames), path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def next_version(models: Path, names: list[str]) -> str:
 
 def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str, version: str) -> dict[str, Any]:
     """What the folder promises, as plain values."""
-    recipe, measured = source.recipe, metrics[variant]
+    recipe, measured, settled = source.recipe, metrics[variant], source.calibrated(variant)
     data_set = recipe.data.root.name
     quality = {
         "dataset": data_set,
@@ -58,6 +59,7 @@ def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str,
         "dice": measured["dice"],
         "iou": measured["iou"],
     }
+    unseen = [{"dataset": name, "split": "all", **figures} for name, figures in measured["unseen"].items()]
     found = measured.get("false_positives")
     negatives = [{"dataset": recipe.data.negatives.name, **found}] if recipe.data.negatives and found else []
     return {
@@ -69,12 +71,12 @@ def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str,
         "precision": "fp32",
         "sha256": hashlib.sha256(source.graph(variant).read_bytes()).hexdigest(),
         "input": {"height": recipe.network.size, "width": recipe.network.size, "fit": "stretch"},
-        "threshold": recipe.threshold,
+        **asdict(settled),  # temperature, threshold, peak
         "golden_tolerance": GOLDEN_TOLERANCE,
         "parameters": measured["parameters"],
         "macs": measured["macs"],
         "widths": measured["widths"],
-        "quality": [quality],
+        "quality": [quality, *unseen],
         "false_positives": negatives,
         "training": {
             "dataset": data_set,

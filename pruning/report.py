@@ -68,7 +68,7 @@ def _draw(run: Run, pair: Pair) -> str:
     frame, truth = pair.read()
     outlines = {"truth": truth.astype(bool)}
     for variant in ("dense", "pruned"):
-        outlines[variant] = predict(open_session(run.graph(variant)), frame) >= run.recipe.threshold
+        outlines[variant] = predict(open_session(run.graph(variant)), frame, run.calibrated(variant))
     scale = HEIGHT / frame.shape[0]
     shown = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     for name, mask in outlines.items():

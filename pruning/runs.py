@@ -11,6 +11,7 @@
         steps/2/...           and so on, one folder for each of prune.steps
         pruned.pt             finetune: after the last step, polished if the recipe says so
         history.csv           every epoch of train and finetune
+        calibration.json      calibrate: temperature, threshold and peak of both networks
         export/dense.onnx     export
         export/pruned.onnx    export
         metrics.json          evaluate
@@ -29,6 +30,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pruning.calibration import Calibration
 from pruning.config import Recipe, read_recipe
 from pruning.errors import RunError
 from pruning.training import Epoch
@@ -49,6 +51,7 @@ class Run:
         self.dense = folder / "dense.pt"
         self.pruned = folder / "pruned.pt"
         self.history = folder / "history.csv"
+        self.calibration = folder / "calibration.json"
         self.metrics = folder / "metrics.json"
         self.report = folder / "report.html"
         self.state = folder / "training.state"
@@ -106,6 +109,14 @@ class Run:
     def network(self, variant: str) -> Path:
         """The checkpoint of variant `dense` or `pruned`."""
         return self.dense if variant == "dense" else self.pruned
+
+    def calibrated(self, variant: str) -> Calibration:
+        """Temperature, threshold and peak of variant `dense` or `pruned`.
+
+        Raises:
+            RunError: they are not settled yet.
+        """
+        return Calibration(**read_json(require(self.calibration, "calibrate"))[variant])
 
     def append_history(self, phase: str, epoch: Epoch) -> None:
         """Add one epoch of `train-<stage>`, `finetune-<step>` or `polish` to history.csv."""

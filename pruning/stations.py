@@ -1,17 +1,18 @@
 """The stations of a run: each reads a file of the run folder and writes the next.
 
-train > (score > prune > finetune) for each step > export > evaluate > publish > report
+train > (score > prune > finetune) for each step > calibrate > export > evaluate > publish > report
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from pruning import checkpoint, export, latency
+from pruning import calibration, checkpoint, export, latency
 from pruning.checkpoint import Checkpoint
 from pruning.config import Train
 from pruning.cost import conv_widths, count_macs, count_parameters
@@ -152,39 +153,59 @@ def fit_network(
     return Checkpoint(start.spec, done.history, done.network)
 
 
+def calibrate(run: Run) -> None:
+    """Settle temperature, threshold and peak of both networks on the validation part: writes calibration.json."""
+    _, validation = load_training_part(run, run.recipe.network.size)
+    settled = {}
+    for variant in VARIANTS:
+        network = checkpoint.load(require(run.network(variant), "train" if variant == "dense" else "finetune"))
+        settled[variant] = asdict(calibration.calibrate(network, validation))
+        console.print(f"{variant}: {settled[variant]}")
+    write_json(run.calibration, settled)
+
+
 def export_graphs(run: Run) -> None:
     """Export dense and pruned, each compared with its network: writes export/*.onnx."""
     for variant in VARIANTS:
-        network = checkpoint.load(require(run.network(variant), "train" if variant == "dense" else "finetune"))
-        difference = export.export(network, run.graph(variant))
+        network = checkpoint.load(run.network(variant))
+        difference = export.export(network, run.graph(variant), run.calibrated(variant).temperature)
         console.print(f"{run.graph(variant)}: differs from its network by {difference:.1e} in probability")
 
 
 def evaluate(run: Run) -> None:
-    """Measure both graphs on the test split and the negatives, and their latency: writes metrics.json."""
-    data, threshold = run.recipe.data, run.recipe.threshold
-    pairs = read_pairs(run.root / data.root, run.root / data.test)
-    negatives = read_pairs(run.root / data.negatives) if data.negatives else []
-    metrics: dict[str, Any] = {}
-    frames: dict[str, FrameScores] = {}
-    for variant in VARIANTS:
-        session = open_session(require(run.graph(variant), "export"))
-        network = checkpoint.load(run.network(variant)).network
-        frames[variant] = score_frames(session, pairs, threshold)
-        metrics[variant] = {
-            "parameters": count_parameters(network),
-            "macs": count_macs(network, run.recipe.network.size),
-            "widths": conv_widths(network),
-            "bytes": run.graph(variant).stat().st_size,
-            **{name: interval.rounded() for name, interval in frames[variant].summary().items()},
-            "frames": dict(zip(frames[variant].stems, frames[variant].dice.round(4).tolist(), strict=True)),
-        }
-        if negatives:
-            metrics[variant]["false_positives"] = vars(false_positives(session, negatives, threshold))
-        console.print(f"{variant}: Dice {frames[variant].summary()['dice']}")
-    metrics["difference"] = signed_interval(frames["pruned"].dice - frames["dense"].dice)
+    """Measure both graphs on test split, unseen centres and negatives, and their latency: writes metrics.json."""
+    measured = {variant: _measure(run, variant) for variant in VARIANTS}
+    metrics: dict[str, Any] = {variant: figures for variant, (figures, _) in measured.items()}
+    dense, pruned = (measured[variant][1].dice for variant in VARIANTS)
+    metrics["difference"] = signed_interval(pruned - dense)
     metrics["latency"] = latency.compare(run.graph("dense"), run.graph("pruned")).as_dict()
     write_json(run.metrics, metrics)
+
+
+def _measure(run: Run, variant: str) -> tuple[dict[str, Any], FrameScores]:
+    data, settled = run.recipe.data, run.calibrated(variant)
+    session = open_session(require(run.graph(variant), "export"))
+    network = checkpoint.load(run.network(variant)).network
+    test = score_frames(session, read_pairs(run.root / data.root, run.root / data.test), settled)
+    console.print(f"{variant}: Dice {test.summary()['dice']}")
+    figures: dict[str, Any] = {
+        "parameters": count_parameters(network),
+        "macs": count_macs(network, run.recipe.network.size),
+        "widths": conv_widths(network),
+        "bytes": run.graph(variant).stat().st_size,
+        **test.rounded(),
+        "frames": dict(zip(test.stems, test.dice.round(4).tolist(), strict=True)),
+        "unseen": {},
+    }
+    for folder in data.unseen:
+        scores = score_frames(session, read_pairs(run.root / folder), settled)
+        figures["unseen"][folder.name] = {"frames": len(scores.stems), **scores.rounded()}
+        console.print(f"{variant}: Dice on {folder.name} {scores.summary()['dice']}")
+    if data.negatives:
+        found = false_positives(session, read_pairs(run.root / data.negatives), settled)
+        figures["false_positives"] = vars(found)
+        console.print(f"{variant}: marks on {found.frame_rate:.0%} of the frames without polyps")
+    return figures, test
 
 
 def signed_interval(differences: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:

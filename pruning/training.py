@@ -121,7 +121,7 @@ class Trainer:
 
     def _loss(self, batch: Frames, teacher: nn.Module | None) -> Tensor:
         """Dice and cross-entropy against the masks, mixed with cross-entropy against the teacher."""
-        images, masks = augment(batch, self.transform)
+        images, masks = augment(batch, self.transform, self.recipe.covered)
         inputs = normalise(images, self.start.spec.mean, self.start.spec.std)
         inputs = inputs.to(self.device, memory_format=torch.channels_last)
         with self._autocast():
@@ -174,20 +174,17 @@ class Trainer:
 
 
 @torch.no_grad()
-def probabilities(network: nn.Module, spec: Network, images: Tensor, batch: int = 16) -> Tensor:
-    """Probability float32 [N, S, S] for byte images uint8 [N, 3, S, S], on the network's own device."""
+def frame_logits(network: nn.Module, spec: Network, images: Tensor, batch: int = 16) -> Tensor:
+    """Logits float32 [N, S, S] for byte images uint8 [N, 3, S, S], computed on the network's own device."""
     device = next(network.parameters()).device
     network.eval()
-    parts = [
-        torch.sigmoid(network(normalise(part.to(device), spec.mean, spec.std)))[:, 0].cpu()
-        for part in images.split(batch)
-    ]
+    parts = [network(normalise(part.to(device), spec.mean, spec.std))[:, 0].cpu() for part in images.split(batch)]
     return torch.cat(parts)
 
 
 def frame_dice(network: nn.Module, spec: Network, frames: Frames, threshold: float) -> npt.NDArray[np.float64]:
     """Dice float64 [N] of each frame at the network's size: quick, for choosing. Reports use `evaluate`."""
-    masks = probabilities(network, spec, frames.images) >= threshold
+    masks = torch.sigmoid(frame_logits(network, spec, frames.images)) >= threshold
     truth = frames.masks[:, 0].bool()
     overlap = (masks & truth).sum((1, 2))
     total = masks.sum((1, 2)) + truth.sum((1, 2))

@@ -15,7 +15,7 @@ import pytest
 
 from app import lesions
 from app.frames import Frame
-from app.lesions import Segmentation, mask_of
+from app.lesions import Segmentation, cap_unsure, mask_of
 
 PROBABILITY = np.array(
     [
@@ -83,3 +83,20 @@ def test_lesions_in_one_anothers_boxes_stay_apart() -> None:
     angle, dot = lesions.find(segmentation(probability))
     assert (angle.area, dot.area) == (9, 1)
     assert (angle.probability, dot.probability) == (pytest.approx(0.9), pytest.approx(0.6))
+
+
+def test_an_area_that_is_nowhere_sure_is_held_back() -> None:
+    """Of the two areas at .5 only the first reaches .9; the corner's two pixels are one area."""
+    capped = cap_unsure(PROBABILITY, 0.5, 0.9)
+    assert np.argwhere(mask_of(capped, 0.5)).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert capped[3, 3] == capped[4, 4] == pytest.approx(0.5, abs=1e-3)
+    assert PROBABILITY[4, 4] == np.float32(0.8), "what was given is not changed"
+
+
+def test_a_lower_threshold_shows_what_was_held_back() -> None:
+    assert (mask_of(cap_unsure(PROBABILITY, 0.5, 0.9), 0.4) == mask_of(PROBABILITY, 0.4)).all()
+
+
+@pytest.mark.parametrize("peak", [0.0, 0.5, 0.8])
+def test_where_every_area_is_sure_nothing_changes(peak: float) -> None:
+    assert cap_unsure(PROBABILITY, 0.5, peak) is PROBABILITY

@@ -17,7 +17,7 @@ from pycocotools import mask as coco
 from tests.app.test_frames import STORED_AS, stored
 from tests.app.test_outputs import PICTURED
 from tests.conftest import Serve
-from tests.synthetic import SIZE, blocks, colonoscopy, decode, encode
+from tests.synthetic import SIZE, blocks, colonoscopy, decode, encode, write_model
 
 URL = "/v1/segment"
 PNG = {"content-type": "image/png"}
@@ -66,6 +66,20 @@ def test_mask_is_exact_at_twice_the_networks_size(client: httpx.Client) -> None:
     response = client.post(URL, params={"model": "red-dense"}, files={"file": encode(pixels)})
     expected = doubled(pixels[::2, ::2, 0] / 255) >= 0.5
     np.testing.assert_array_equal(decode(response.content) == 255, expected)
+
+
+def test_areas_that_are_nowhere_sure_are_shown_by_a_lower_threshold_only(serve: Serve, tmp_path: Path) -> None:
+    """Two squares of probability .6 and .9 in a model with a peak of .8, in mask, lesions and probability alike."""
+    client = serve(models_dir=write_model(tmp_path, "red-dense", peak=0.8).parents[1])
+    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+    pixels[8:16, 8:16, 0], pixels[40:48, 40:48, 0] = 153, 230
+    file = {"file": encode(pixels)}
+    assert np.argwhere(decode(client.post(URL, files=file).content)).min() == 40
+    assert len(client.post(URL, params={"output": "json"}, files=file).json()["lesions"]) == 1
+    probability = np.load(io.BytesIO(client.post(URL, params={"output": "numpy"}, files=file).content))
+    assert probability[8:16, 8:16].max() < 0.5
+    lower = client.post(URL, params={"threshold": 0.4}, files=file)
+    assert np.argwhere(decode(lower.content)).min() == 8
 
 
 @pytest.mark.parametrize(("threshold", "level"), [(0, 0), (0.2, 51), (0.8, 204), (1, 255)])

@@ -26,6 +26,7 @@ root = "data"
 train = "data/train.txt"
 test = "data/test.txt"
 negatives = "negatives"
+unseen = ["data"]
 validation_share = 0.2
 [[train]]
 size = 32

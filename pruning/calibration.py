@@ -1,0 +1,96 @@
+"""What a network's probability means, settled on the validation part and never on the test part.
+
+- Temperature (Guo et al., ICML 2017): the logits are divided by it, so that the probability is how often such pixels
+  are polyp. Fitted by cross-entropy over the pixels.
+- Threshold: the one nearest to 0.5 whose Dice is within `TOLERANCE` of the best of a grid.
+- Peak: an area of the mask counts only where its probability reaches the peak somewhere (hysteresis, Canny 1986), which
+  clears frames without polyps. It lies at half the log-odds of the least sure validation frame that was found, so that
+  frames twice as unsure are found still.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torch.nn import functional as F
+
+from pruning.checkpoint import Checkpoint
+from pruning.data import Frames
+from pruning.metrics import Mask, dice
+from pruning.training import frame_logits
+
+THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+TOLERANCE = 0.001  # Dice; less is noise on some hundred frames
+TEMPERATURES = (0.25, 10.0)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How logits become a mask: probability = sigmoid(logits / temperature), then `cap_unsure` and the threshold."""
+
+    temperature: float = 1.0
+    threshold: float = 0.5
+    peak: float = 0.0
+
+
+def calibrate(network: Checkpoint, validation: Frames) -> Calibration:
+    """Fit temperature, then threshold, then peak, at the network's size."""
+    logits = frame_logits(network.network, network.spec, validation.images)  # [N, S, S]
+    truth = validation.masks[:, 0]  # [N, S, S]
+    temperature = fit_temperature(logits, truth)
+    probability = torch.sigmoid(logits / temperature).numpy()
+    found = truth.numpy().astype(bool)
+    return Calibration(
+        temperature=round(temperature, 4),
+        threshold=choose_threshold(probability, found),
+        peak=round(choose_peak(probability, found), 4),
+    )
+
+
+def fit_temperature(logits: Tensor, truth: Tensor) -> float:
+    """The temperature of least cross-entropy; logits float32 and truth uint8, both [N, S, S]."""
+    target = truth.float()
+
+    def loss(log_temperature: float) -> float:
+        return F.binary_cross_entropy_with_logits(logits / math.exp(log_temperature), target).item()
+
+    low, high = map(math.log, TEMPERATURES)
+    return math.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-3}).x)
+
+
+def choose_threshold(probability: npt.NDArray[np.float32], truth: Mask) -> float:
+    """Of THRESHOLDS that reach the best mean Dice within TOLERANCE, the nearest to 0.5."""
+    scores = {
+        threshold: np.mean([dice(frame >= threshold, of) for frame, of in zip(probability, truth, strict=True)])
+        for threshold in THRESHOLDS
+    }
+    good = [threshold for threshold, score in scores.items() if score >= max(scores.values()) - TOLERANCE]
+    return min(good, key=lambda threshold: abs(threshold - 0.5))
+
+
+def choose_peak(probability: npt.NDArray[np.float32], truth: Mask) -> float:
+    """Half the log-odds of the least sure frame whose highest probability lies on a polyp; 0.5 where that is less."""
+    peaks = [frame.max() for frame, of in zip(probability, truth, strict=True) if of.flat[frame.argmax()]]
+    least = min((float(peak) for peak in peaks if peak > 0.5), default=0.5)
+    odds = least / max(1 - least, 1e-6)
+    return math.sqrt(odds) / (1 + math.sqrt(odds))
+
+
+def cap_unsure(probability: npt.NDArray[np.float32], calibration: Calibration) -> npt.NDArray[np.float32]:
+    """Float32 [H, W] at the network's size, just below the threshold in areas that nowhere reach the peak.
+
+    The service does the same before it resizes to the frame.
+    """
+    count, labels = cv2.connectedComponents((probability >= calibration.threshold).view(np.uint8), connectivity=8)
+    sure = np.zeros(count, dtype=bool)
+    sure[0] = True  # the background
+    sure[labels[probability >= calibration.peak]] = True
+    below = np.float32(calibration.threshold * 0.999)
+    return np.where(sure[labels], probability, np.minimum(probability, below))

@@ -1,0 +1,47 @@
+"""Temperature, threshold and peak on made-up logits whose best answers are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from pruning.calibration import Calibration, cap_unsure, choose_peak, choose_threshold, fit_temperature
+
+
+def test_the_temperature_that_was_put_in_comes_out():
+    """Truth drawn with sigmoid(logits / 3): three times too sure."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 6 * torch.randn(4, 64, 64, generator=generator)
+    truth = torch.bernoulli(torch.sigmoid(logits / 3), generator=generator).to(torch.uint8)
+    assert fit_temperature(logits, truth) == pytest.approx(3, rel=0.05)
+
+
+def test_the_threshold_moves_only_for_a_gain():
+    truth = np.zeros((1, 4, 4), bool)
+    truth[0, :2] = True
+    sure = np.where(truth, 0.9, 0.1).astype(np.float32)
+    assert choose_threshold(sure, truth) == 0.5
+    low = np.where(truth, 0.42, 0.1).astype(np.float32)
+    assert choose_threshold(low, truth) == 0.4
+
+
+def test_the_peak_has_half_the_log_odds_of_the_least_sure_frame():
+    """Odds 16 to 1 in the first frame, so 4 to 1; the second frame's peak is no polyp, the third finds nothing."""
+    truth = np.zeros((3, 2, 2), bool)
+    truth[:, 0, 0] = True
+    probability = np.zeros((3, 2, 2), np.float32)
+    probability[0, 0, 0] = 16 / 17
+    probability[1, 1, 1] = 0.6
+    probability[2, 0, 0] = 0.4
+    assert choose_peak(probability, truth) == pytest.approx(0.8)
+
+
+def test_without_a_frame_that_was_found_every_area_counts():
+    assert choose_peak(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), bool)) == 0.5
+
+
+def test_areas_that_are_nowhere_sure_stay_below_the_threshold():
+    probability = np.zeros((3, 7), np.float32)
+    probability[1] = [0.6, 0.95, 0.6, 0.2, 0.7, 0.8, 0.1]
+    capped = cap_unsure(probability, Calibration(threshold=0.5, peak=0.9))
+    assert (capped[1] >= 0.5).tolist() == [True, True, True, False, False, False, False]
+    assert capped[1, 3] == np.float32(0.2)
