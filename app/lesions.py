@@ -84,23 +84,31 @@ def mask_of(probability: NDArray[np.float32], threshold: float) -> NDArray[np.ui
 
 def find(segmentation: Segmentation, at_most: int | None = None) -> list[Lesion]:
     """All lesions, or `at_most` of them, the largest first."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(segmentation.mask, connectivity=8)
+    x, y, width, height = cv2.boundingRect(segmentation.mask)
+    if not width:
+        return []
+    # Only the marked part: on a whole frame labels take longer than all else but decoding and the network.
+    marked = segmentation.mask[y : y + height, x : x + width]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(marked, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]  # 0 is the background
     largest = 1 + np.argsort(-areas, kind="stable")[:at_most]
-    return [_lesion(segmentation, labels, stats[label], label) for label in largest.tolist()]
+    return [_lesion(segmentation, labels, stats[label], label, (x, y)) for label in largest.tolist()]
 
 
-def _lesion(segmentation: Segmentation, labels: NDArray[np.int32], stats: NDArray[np.int32], label: int) -> Lesion:
-    x, y, width, height, area = map(int, stats)
-    window = np.s_[y : y + height, x : x + width]
-    inside = labels[window] == label  # [height, width], this lesion and no neighbour that shares the box
+def _lesion(
+    segmentation: Segmentation, labels: NDArray[np.int32], stats: NDArray[np.int32], label: int, offset: Point
+) -> Lesion:
+    left, top, width, height, area = map(int, stats)
+    inside = labels[top : top + height, left : left + width] == label  # this lesion, and no neighbour in its box
+    x, y = left + offset[0], top + offset[1]
+    probability = segmentation.probability[y : y + height, x : x + width]  # [height, width], as `inside`
     return Lesion(
         box=(x, y, width, height),
         polygon=_boundary(inside, (x, y)),
         area=area,
         fraction=area / segmentation.mask.size,
         # Bilinear weights add up to 1 but for rounding, so that a sure lesion may come out a hair above 1.
-        probability=min(1.0, float(segmentation.probability[window][inside].mean(dtype=np.float64))),
+        probability=min(1.0, float(probability[inside].mean(dtype=np.float64))),
         inside=inside,
     )
 
