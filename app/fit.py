@@ -40,7 +40,8 @@ class Stretch:
         return np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR))
 
     def _resize(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        # Linear looks at 2 x 2 pixels and so skips some once it shrinks by more than 2; area averages all.
-        shrinks = pixels.shape[0] > 2 * self.height or pixels.shape[1] > 2 * self.width
+        # Linear looks at 2 x 2 pixels and so skips some once it shrinks by more than 2; area averages all, in ten times
+        # the time (1.6 ms against 0.15 from 720 x 405). A few that are skipped are hard to find; many alias.
+        shrinks = pixels.shape[0] > 2.5 * self.height or pixels.shape[1] > 2.5 * self.width
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(pixels, (self.width, self.height), interpolation=interpolation))
