@@ -13,7 +13,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from pruning import checkpoint
 from pruning.augment import augment, augmentation
@@ -36,6 +36,7 @@ class Epoch:
 
 Report = Callable[[Epoch], None]
 Tick = Callable[[int, int], None]
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Trainer:
@@ -52,7 +53,7 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # channels_last is the layout that oneDNN and cuDNN compute in: 1.7x a step on a CPU.
         self.network = start.network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+        self.average = AveragedModel(self.network, multi_avg_fn=moving_average(recipe.ema), use_buffers=True)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -171,6 +172,26 @@ class Trainer:
             self.network.load_state_dict(self.best_state)
         network = self.network.cpu().to(memory_format=torch.contiguous_format).eval()
         return Checkpoint(self.start.spec, self.start.history, network)
+
+
+def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Exponential moving average whose decay grows to `decay`, so that little is left of where it started.
+
+    A network that was just pruned starts from ruins: with a fixed decay of 0.99, a third of them is still in the
+    average after 100 steps.
+    """
+
+    @torch.no_grad()
+    def update(averages: Tensors, values: Tensors, updates: Tensor | int) -> None:
+        count = int(updates)
+        weight = 1 - min(decay, (1 + count) / (10 + count))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, weight)
+            else:  # batch norm's counter
+                average.copy_(value)
+
+    return update
 
 
 @torch.no_grad()

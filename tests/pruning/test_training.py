@@ -6,7 +6,7 @@ import torch
 from pruning import checkpoint
 from pruning.config import Train
 from pruning.data import carve, load_frames, read_pairs
-from pruning.training import Trainer, frame_dice
+from pruning.training import Trainer, frame_dice, moving_average
 from tests.pruning.dataset import write_dataset
 from tests.pruning.networks import spec
 
@@ -63,3 +63,18 @@ def test_the_teacher_is_followed_where_the_masks_are_not(parts, tmp_path):
     student = trainer(tmp_path / "student", epochs=8, teacher=1.0)
     done = student.run(wrong, validation, ignore, ignore, teacher.network)
     assert frame_dice(done.network, SPEC, validation, 0.5).mean() > 0.7
+
+
+@pytest.mark.parametrize(("steps", "left"), [(1, 2 / 11), (100, 1e-9)])
+def test_the_average_forgets_where_it_started(steps, left):
+    """After one update 2/11 of the start is left: the decay is (1 + n) / (10 + n) first."""
+    average = [torch.ones(3)]
+    for update in range(1, steps + 1):
+        moving_average(0.99)(average, [torch.zeros(3)], torch.tensor(update))
+    assert average[0].max() <= left * 1.0001
+
+
+def test_the_average_ends_with_the_decay_that_was_asked_for():
+    average = [torch.ones(3)]
+    moving_average(0.9)(average, [torch.zeros(3)], torch.tensor(10_000))
+    assert average[0].tolist() == pytest.approx([0.9] * 3)
