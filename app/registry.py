@@ -59,7 +59,7 @@ class Registry:
         self.unloaded = sorted(unloaded)
         self._models = {model.id: model for model in self.ready}
         self._models |= {model.manifest.name: model for model in self.ready}
-        self._default = default or _preferred(self.ready)
+        self._default = default or _preferred(self.serving())
 
     def resolve(self, reference: str | None = None) -> Model:
         """The ready model of this name.
@@ -78,6 +78,19 @@ class Registry:
         raise NoModelReady(
             f"The default model {self._default!r} is not ready: name another with model=, or see /readyz."
         )
+
+    def preferred_pruned(self) -> Model:
+        """The pruned model to compare with where none is named.
+
+        Raises:
+            NoModelReady: there is no model at all.
+            UnknownModel: there is no pruned one.
+        """
+        pruned = [model for model in self.serving() if model.manifest.variant == "pruned"]
+        if pruned:
+            return min(pruned, key=_preference)
+        self.resolve()  # says why, if nothing is ready
+        raise UnknownModel("No pruned model is ready: name two models with dense= and pruned=; /v1/models lists them.")
 
     def is_default(self, model: Model) -> bool:
         """Whether requests that name no model get this one."""
@@ -146,10 +159,15 @@ def scan(models_dir: Path, *, threads: int, preference: Preference, default: str
     return registry
 
 
-def _preferred(ready: list[Model]) -> str:
-    """The first pruned model by name, else the first: pruned ones are what this service is for.
+def _preferred(models: list[Model]) -> str:
+    """Pruned ones are what this service is for, and a lower precision is never chosen silently; then the best.
 
-    Empty where nothing is ready.
+    The best has the highest Dice on its manifest's first data set. Equals go by name; empty where nothing is ready.
     """
-    pruned = [model for model in ready if model.manifest.variant == "pruned"]
-    return next((model.manifest.name for model in pruned or ready), "")
+    return min(models, key=_preference).manifest.name if models else ""
+
+
+def _preference(model: Model) -> tuple[bool, bool, float]:
+    manifest = model.manifest
+    dice = manifest.quality[0].dice.mean if manifest.quality else 0.0
+    return manifest.variant != "pruned", manifest.precision != "fp32", -dice

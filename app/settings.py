@@ -26,8 +26,8 @@ class Settings(BaseSettings):
     default_model: Annotated[
         str | None,
         Field(
-            description="Model for requests that name none, as `name` or `name/version`. Unset: the first "
-            "pruned model by name, or without one the first model by name."
+            description="Model for requests that name none, as `name` or `name/version`. Unset: the pruned one whose "
+            "manifest tells the highest Dice, or without one such a dense one; of full precision if there is any."
         ),
     ] = None
     provider: Annotated[

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app import errors, outputs, render
 from app.clock import Clock
 from app.decoding import decode_first
-from app.errors import BadParameter, UnknownModel
+from app.errors import BadParameter
 from app.model import Model
 from app.outputs import OUTPUTS
 from app.registry import Registry
@@ -34,7 +34,7 @@ class CompareQuery(BaseModel):
         str | None, Field(description="`name` or `name/version`; unset: the one that `pruned` was pruned from")
     ] = None
     pruned: Annotated[
-        str | None, Field(description="`name` or `name/version`; unset: the first pruned model by name")
+        str | None, Field(description="`name` or `name/version`; unset: the pruned model of best Dice")
     ] = None
     threshold: Annotated[
         float | None, Field(ge=0, le=1, description="probability of both masks; each model's own where unset")
@@ -101,19 +101,11 @@ def choose(registry: Registry, query: CompareQuery) -> tuple[Model, Model]:
         NoModelReady, UnknownModel: there is none, or not this one.
         BadParameter: it is open which dense model is meant.
     """
-    pruned = registry.resolve(query.pruned) if query.pruned is not None else _first_pruned(registry)
+    pruned = registry.resolve(query.pruned) if query.pruned is not None else registry.preferred_pruned()
     origin = pruned.manifest.pruned_from if query.dense is None else query.dense
     if origin is None:
         raise BadParameter(f"dense: {pruned.id} does not say which model it was pruned from: name one.")
     return registry.resolve(origin), pruned
-
-
-def _first_pruned(registry: Registry) -> Model:
-    for model in registry.serving():
-        if model.manifest.variant == "pruned":
-            return model
-    registry.resolve()  # says why, if nothing is ready
-    raise UnknownModel("No pruned model is ready: name two models with dense= and pruned=; /v1/models lists them.")
 
 
 def _work(data: bytes, dense: Model, pruned: Model, query: CompareQuery, clock: Clock, services: Services) -> bytes:

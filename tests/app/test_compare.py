@@ -125,7 +125,7 @@ def test_legend_is_documented(client: httpx.Client) -> None:
 
 
 def test_defaults_follow_the_manifest(serve: Serve, tmp_path: Path) -> None:
-    """The first pruned model by name, and the dense version that it was made from and not the newest."""
+    """The best pruned model, equals by name, and the dense version that it was made from and not the newest."""
     write_pair(tmp_path)
     write_model(tmp_path, "red-dense", "2", gain=0.5)
     write_model(tmp_path, "blue-pruned", gain=0.8, variant="pruned")

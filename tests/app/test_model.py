@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,3 +195,17 @@ def test_stray_files_are_no_models(tmp_path: Path) -> None:
     (tmp_path / "red-dense" / "notes.txt").write_text("")
     found = scan(tmp_path)
     assert (len(found.ready), found.refused) == (2, [])
+
+
+def measured(dice: float) -> list[dict[str, Any]]:
+    interval = {"mean": dice, "low": 0.0, "high": 1.0}
+    return [{"dataset": "synthetic", "split": "test", "frames": 1, "dice": interval, "iou": interval}]
+
+
+def test_the_default_is_the_best_pruned_model_of_full_precision(tmp_path: Path) -> None:
+    """The best of all is int8, and no model of lower precision is chosen silently."""
+    write_model(tmp_path, "a-dense", quality=measured(0.95))
+    write_model(tmp_path, "b-fast", variant="pruned", quality=measured(0.8))
+    write_model(tmp_path, "c-pruned", variant="pruned", quality=measured(0.9))
+    write_model(tmp_path, "d-int8", variant="pruned", quality=measured(0.99), precision="int8")
+    assert scan(tmp_path).resolve().manifest.name == "c-pruned"
