@@ -29,6 +29,12 @@ MAX_SIDE = 16384
 MAX_SCANS = 64
 START_OF_SCAN = b"\xff\xda"
 
+# libjpeg-turbo has vector code for these reductions, in eighths, and for no other. Of 640 x 512 the whole frame took
+# 0.66 ms and five eighths 1.16, although fewer pixels; of 1920 x 1080 four eighths took 2.6 ms and three 3.4. What the
+# network got was closer to an exact resize too: off by 2.1 against 3.7 of 255, and 1.7 against 3.8 (root mean square,
+# 60 and 30 real frames).
+QUICK_EIGHTHS = (1, 2, 4, 8)
+
 # `read_header` applies the service's own limit before anything is decoded, so that Pillow's, which warns
 # where ours refuses, is switched off.
 Image.MAX_IMAGE_PIXELS = None
@@ -155,9 +161,17 @@ def decode_jpeg(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | Non
     height, width, *_ = simplejpeg.decode_jpeg_header(data)
     check_size(width, height, max_pixels)
     check_scans(data)
-    least_height, least_width = at_least or (0, 0)
+    if at_least is None:
+        return np.asarray(simplejpeg.decode_jpeg(data, fastdct=True))
+    least_height, least_width = _reduced(height, width, at_least)
     pixels = simplejpeg.decode_jpeg(data, fastdct=True, min_height=least_height, min_width=least_width)
     return np.asarray(pixels)
+
+
+def _reduced(height: int, width: int, at_least: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the smallest quick reduction that covers `at_least`; the frame's own if none does."""
+    sizes = ((-(-height * eighths // 8), -(-width * eighths // 8)) for eighths in QUICK_EIGHTHS)
+    return next((size for size in sizes if size[0] >= at_least[0] and size[1] >= at_least[1]), (height, width))
 
 
 def check_scans(data: bytes) -> None:
