@@ -45,6 +45,26 @@ export function distributions(canvas, networks) {
   });
 }
 
+/**
+ * A ratio from run to run, the newest to the right, each with its interval; 1 is dashed.
+ * @param {HTMLCanvasElement} canvas @param {{mean: number, low: number, high: number}[]} ratios
+ */
+export function development(canvas, ratios) {
+  const newest = ratios.at(-1);
+  canvas.setAttribute("aria-label", `${ratios.length} runs, the newest ${fixed(newest.mean, 2)}, from ${fixed(newest.low, 2)} to ${fixed(newest.high, 2)}`);
+  const [low, high] = [Math.min(1, ...ratios.map((ratio) => ratio.low)), Math.max(1, ...ratios.map((ratio) => ratio.high))];
+  plot(canvas, (pen) => {
+    const y = (value) => pen.height - GAP.bottom - ((value - low) / (high - low || 1)) * (pen.height - GAP.bottom - GAP.top);
+    const x = (index) => 48 + (ratios.length > 1 ? index / (ratios.length - 1) : 0.5) * (pen.width - 64);
+    pen.line([[40, y(1)], [pen.width, y(1)]], pen.colour("--line-strong"), { dash: [4, 4] });
+    pen.text("1.00", GAP.left, y(1) + 4);
+    if (high > 1) pen.text(fixed(high, 2), GAP.left, y(high) + 10);
+    ratios.forEach((ratio, index) => pen.line([[x(index), y(ratio.low)], [x(index), y(ratio.high)]], pen.colour("--muted"), { wide: 1.5 }));
+    pen.line(ratios.map((ratio, index) => [x(index), y(ratio.mean)]), pen.colour("--accent"), { wide: 1.75 });
+    ratios.forEach((ratio, index) => pen.dot(x(index), y(ratio.mean), pen.colour("--accent")));
+  });
+}
+
 function axis(pen, end, x, base) {
   const step = nice(end / 9);
   for (let value = 0; value <= end; value += step) {
@@ -110,6 +130,13 @@ class Pen {
     this.#path(points);
     this.context.fill();
     this.context.globalAlpha = 1;
+  }
+
+  dot(x, y, colour) {
+    this.context.fillStyle = colour;
+    this.context.beginPath();
+    this.context.arc(x, y, 3.5, 0, 2 * Math.PI);
+    this.context.fill();
   }
 
   text(words, x, y, align = "left", colour = this.colour("--muted")) {
