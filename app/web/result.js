@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { $, make, save, say } from "./dom.js";
-import { fixed, short } from "./format.js";
+import { fixed, ms, short } from "./format.js";
 import { distributions } from "./plot.js";
 
 const STAGES = { network: "network", end_to_end: "end to end" };
@@ -70,11 +70,13 @@ function whole({ comparisons, pairs }) {
   $("speedup-whole").textContent = [...faster, ...more, ...rest].join(" ");
 }
 
+/** Both stages over axes of one length, so that they can be compared. */
 function plots(models) {
+  const slowest = Math.max(...models.map(({ latency_ms: { histogram: { low, step, counts } } }) => low + step * counts.length));
   for (const stage of Object.keys(STAGES)) {
     const drawn = models.filter((model) => model.stage === stage);
     $(`figure-${stage}`).hidden = !drawn.length;
-    if (drawn.length) distributions($(`plot-${stage}`), drawn.map(distribution));
+    if (drawn.length) distributions($(`plot-${stage}`), drawn.map(distribution), slowest);
   }
   const first = models.filter(({ stage }) => stage === models[0].stage);
   $("benchmark-legend").replaceChildren(...first.map(legend), slowest(models));
@@ -93,7 +95,7 @@ function slowest(models) {
 
 function cost(model) {
   const { stage, latency_ms: latency, macs, parameters } = model;
-  const times = [latency.p50, latency.p95, latency.p99].map((time) => `${fixed(time, 1)} ms`);
+  const times = [latency.p50, latency.p95, latency.p99].map(ms);
   return row(name(model), [STAGES[stage], ...times, fixed(latency.frames_per_second, 1), short(macs), short(parameters)]);
 }
 
@@ -108,7 +110,7 @@ function sweep({ sweep: loads, workers }) {
 function load(one) {
   const { stage, concurrency, frames_per_second: rate, p50, p99, speedup } = one;
   const over = speedup ? `${fixed(speedup.mean, 2)}× (${between(speedup)})` : "";
-  return row(name(one), [STAGES[stage], concurrency, fixed(rate.mean, 1), `${fixed(p50, 1)} ms`, `${fixed(p99, 1)} ms`, over]);
+  return row(name(one), [STAGES[stage], concurrency, fixed(rate.mean, 1), ms(p50), ms(p99), over]);
 }
 
 function method({ method: words, iterations, batch, threads, frame, machine }) {
