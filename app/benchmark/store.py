@@ -156,8 +156,8 @@ class Store:
             database.executemany("INSERT INTO subject VALUES (?, ?)", [(status.id, model) for model in status.models])
             rows = [(status.id, place, *_series_row(of)) for place, of in enumerate(series)]
             database.executemany("INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-            rows = [(status.id, place, *row) for place, row in enumerate(_ratio_rows(status))]
-            database.executemany("INSERT INTO ratio VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            compared = [(status.id, place, *row) for place, row in enumerate(_ratio_rows(status))]
+            database.executemany("INSERT INTO ratio VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", compared)
             newest = "SELECT id FROM benchmark ORDER BY created DESC, rowid DESC LIMIT ?"
             database.execute(f"DELETE FROM benchmark WHERE id NOT IN ({newest})", (self.history,))  # noqa: S608
 
