@@ -25,7 +25,7 @@ RULES: tuple[tuple[Need, tuple[str, ...], re.Pattern[str]], ...] = (
     ("public", (), re.compile(r"/healthz|/readyz|/v2/health/.*", re.DOTALL)),
     ("admin", (), re.compile(r"/v2/repository/.*/(un)?load/?", re.DOTALL)),
     ("admin", CHANGES, re.compile(r"/v1/models(/.*)?", re.DOTALL)),
-    ("admin", ("DELETE",), re.compile(r"/benchmark(/.*)?", re.DOTALL)),
+    ("admin", ("DELETE",), re.compile(r"/benchmark/.*", re.DOTALL)),
 )
 
 CALLER = "polyprune.caller"  # where the scope holds it; absent on public paths
