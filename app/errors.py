@@ -33,7 +33,9 @@
     │   └── TooManyStreams           503  too-many-streams
     └── BenchmarkError
         ├── UnknownBenchmark         404  unknown-benchmark
-        └── BenchmarkRunning         409  benchmark-running
+        ├── BenchmarkRunning         409  benchmark-running
+        ├── NoResult                 409  no-result
+        └── ResultsUnavailable       503  results-unavailable
 
 Each message says what was expected, what came, and what to do. `app/routes/problems` turns an error into
 an RFC 9457 problem document; nothing here knows HTTP beyond the status number.
@@ -321,7 +323,7 @@ class UnknownBenchmark(BenchmarkError):
     status = 404
     slug = "unknown-benchmark"
     title = "Unknown benchmark"
-    example = "No benchmark '7f3a': the newest 20 are kept while the service runs."
+    example = "No benchmark '7f3a' is here: the newest 100 are kept, and GET /benchmark lists them."
 
 
 class BenchmarkRunning(BenchmarkError):
@@ -331,3 +333,21 @@ class BenchmarkRunning(BenchmarkError):
     slug = "benchmark-running"
     title = "A benchmark is running"
     example = "Benchmark '7f3a' is running, and two would measure each other: wait for it."
+
+
+class NoResult(BenchmarkError):
+    """A benchmark that runs, failed or was stopped has nothing to export."""
+
+    status = 409
+    slug = "no-result"
+    title = "The benchmark has no result"
+    example = "Benchmark '7f3a' is running: wait until it is done."
+
+
+class ResultsUnavailable(BenchmarkError):
+    """The file of stored results cannot be used. Whatever is in it stays there, and masks are served."""
+
+    status = 503
+    slug = "results-unavailable"
+    title = "Stored results cannot be used"
+    example = "benchmarks.sqlite is damaged or no database: move it away, or put a copy in its place."

@@ -80,12 +80,16 @@ def interleave(
 def _round(runs: Sequence[Run], first: int) -> list[float]:
     """Seconds of each run, in the order of `runs`, whichever goes first."""
     seconds = [0.0] * len(runs)
-    for turn in range(len(runs)):
-        index = (first + turn) % len(runs)
+    for index in order(len(runs), first):
         start = time.perf_counter()
         runs[index]()
         seconds[index] = time.perf_counter() - start
     return seconds
+
+
+def order(count: int, first: int) -> list[int]:
+    """Places 0 to count - 1 in turn, from `first` on."""
+    return [(first + turn) % count for turn in range(count)]
 
 
 def summarise(seconds: NDArray[np.float64], batch: int) -> Latency:

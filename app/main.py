@@ -14,7 +14,9 @@ from starlette.middleware import Middleware
 
 from app import __version__, keys, machine
 from app.admission import Admission
-from app.benchmark import Benchmarks
+from app.benchmark.jobs import Benchmarks
+from app.benchmark.store import Store
+from app.errors import ResultsUnavailable
 from app.keys import Keys
 from app.kserve.statistics import Statistics
 from app.limits import Limits
@@ -124,16 +126,26 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
     return Services(
         settings=settings,
         repository=repository,
-        benchmarks=Benchmarks(
-            preference=settings.provider,
-            max_seconds=settings.benchmark_max_seconds,
-            history=settings.benchmark_history,
-        ),
+        benchmarks=await to_thread.run_sync(_benchmarks, settings),
         metrics=metrics,
         streams=Streams(settings.max_streams, metrics.streams),
         admission=_admission(settings, metrics),
         draining=Event(),
         statistics=Statistics(),
+    )
+
+
+def _benchmarks(settings: Settings) -> Benchmarks:
+    store = Store(settings.data_dir, settings.benchmark_history)
+    try:
+        store.check()
+    except ResultsUnavailable as error:  # no reason to serve no masks
+        log.error("%s: %s", settings.data_dir, error)
+    return Benchmarks(
+        store=store,
+        preference=settings.provider,
+        max_seconds=settings.benchmark_max_seconds,
+        workers=settings.workers or machine.cores(),
     )
 
 

@@ -11,7 +11,7 @@ import hashlib
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +47,10 @@ class Model:
         """`name/version`."""
         return f"{self.manifest.name}/{self.manifest.version}"
 
-    def new_engine(self, *, threads: int, preference: Preference) -> Engine:
-        """Another session over the same graph, read and checked again; for benchmarks."""
-        return Engine(read_graph(self.folder, self.manifest), threads=threads, preference=preference)
+    def reopened(self, *, threads: int, preference: Preference) -> Model:
+        """The same model with sessions of its own over its graph, read and checked again; for benchmarks."""
+        graph = read_graph(self.folder, self.manifest)
+        return replace(self, engine=open_engines(graph, threads=threads, preference=preference))
 
 
 def load(folder: Path, *, threads: int, preference: Preference) -> Model:

@@ -92,8 +92,16 @@ class Settings(BaseSettings):
     ] = 300.0
     benchmark_history: Annotated[
         int,
-        Field(ge=1, description="Benchmarks that are remembered, the newest; the service keeps no files."),
-    ] = 20
+        Field(ge=1, description="Benchmarks that are kept, with their raw samples; one more drops the oldest."),
+    ] = 100
+    benchmark_max_concurrency: Annotated[int, Field(ge=1, description="Most frames at once of one benchmark.")] = 16
+    data_dir: Annotated[
+        Path | None,
+        Field(
+            description="Folder that the service writes benchmark results to, `benchmarks.sqlite`. Unset: they are "
+            "kept in memory, and the service writes nothing."
+        ),
+    ] = None
     keys_file: Annotated[
         Path | None,
         Field(description="File of API keys, see docs/security.md. Unset: everybody may do all but control models."),
@@ -101,7 +109,8 @@ class Settings(BaseSettings):
     model_control: Annotated[
         Literal["admin", "open"],
         Field(
-            description="`admin`: models are controlled with an admin key. `open`: without one where no keys are set."
+            description="`admin`: models are controlled, and benchmarks deleted, with an admin key. "
+            "`open`: without one where no keys are set."
         ),
     ] = "admin"
     rate_limit: Annotated[

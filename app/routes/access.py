@@ -25,6 +25,7 @@ RULES: tuple[tuple[Need, tuple[str, ...], re.Pattern[str]], ...] = (
     ("public", (), re.compile(r"/healthz|/readyz|/v2/health/.*", re.DOTALL)),
     ("admin", (), re.compile(r"/v2/repository/.*/(un)?load/?", re.DOTALL)),
     ("admin", CHANGES, re.compile(r"/v1/models(/.*)?", re.DOTALL)),
+    ("admin", ("DELETE",), re.compile(r"/benchmark/.*", re.DOTALL)),
 )
 
 CALLER = "polyprune.caller"  # where the scope holds it; absent on public paths
@@ -82,9 +83,7 @@ class Access:
         if not self._keys.all:
             scope[CALLER] = Caller(network_of(address_of(scope)), None, self._limits)
             if need == "admin" and not self._open_control:
-                raise Forbidden(
-                    "Models are controlled with an admin key, and no keys are set here: set POLYPRUNE_KEYS_FILE."
-                )
+                raise Forbidden("Expected an admin key, and no keys are set here: set POLYPRUNE_KEYS_FILE.")
             return
         key = self._authenticate(presented, address_of(scope))
         scope[CALLER] = self._callers[key.name]

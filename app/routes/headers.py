@@ -6,6 +6,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.benchmark.page import STYLE_SOURCE
 from app.routes.access import path_of
 
 EXPOSED = (
@@ -31,6 +32,8 @@ DOCS = (
     "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
     "img-src 'self' data: https://fastapi.tiangolo.com; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
 )
+# One of `app.benchmark.page`: its own style, which is inline, so that the page can be saved.
+EXPORT = f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 DATA = "default-src 'none'; frame-ancestors 'none'"
 
 Fields = list[tuple[bytes, bytes]]
@@ -41,7 +44,7 @@ def _encoded(policy: str) -> Fields:
     return [(name.lower().encode(), value.encode()) for name, value in fields.items()]
 
 
-PAGE_FIELDS, DOCS_FIELDS, DATA_FIELDS = _encoded(PAGE), _encoded(DOCS), _encoded(DATA)
+PAGE_FIELDS, DOCS_FIELDS, EXPORT_FIELDS, DATA_FIELDS = map(_encoded, (PAGE, DOCS, EXPORT, DATA))
 NO_STORE = (b"cache-control", b"no-store")
 
 
@@ -71,7 +74,8 @@ def _added(headers: Fields, path: str) -> Fields:
     if path.startswith("/docs"):
         return headers + DOCS_FIELDS
     stored = [] if any(name.lower() == b"cache-control" for name, _ in headers) else [NO_STORE]
-    return headers + DATA_FIELDS + stored
+    exported = path.startswith("/benchmark/") and path.endswith(".html")
+    return headers + (EXPORT_FIELDS if exported else DATA_FIELDS) + stored
 
 
 def cors(origins: str | None) -> list[Middleware]:

@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
 from app.admission import Admission
-from app.benchmark import Benchmarks
+from app.benchmark.jobs import Benchmarks
 from app.errors import BadParameter, Draining
 from app.kserve.statistics import Statistics
 from app.metrics import Metrics

@@ -53,6 +53,18 @@ export const startBenchmark = async (form) => (await ask("/benchmark", { method:
 /** @param {string} id @returns {Promise<object>} */
 export const benchmark = async (id) => (await ask(`/benchmark/${encodeURIComponent(id)}`)).json();
 
+/** Benchmarks that are over, newest first. @param {Object<string, string|number>} query @returns {Promise<object>} */
+export const benchmarks = async (query) => (await ask(`/benchmark?${new URLSearchParams(query)}`)).json();
+
+/** How ratios developed. @param {string} model @returns {Promise<object[]>} */
+export const trends = async (model) => (await (await ask(`/benchmark/trends?${new URLSearchParams({ model })}`)).json()).trends;
+
+/** A benchmark as a file. @param {string} id @param {"csv"|"html"} kind @returns {Promise<Blob>} */
+export const exported = async (id, kind) => (await ask(`/benchmark/${encodeURIComponent(id)}.${kind}`)).blob();
+
+/** @param {string} id */
+export const deleteBenchmark = (id) => ask(`/benchmark/${encodeURIComponent(id)}`, { method: "DELETE" });
+
 /** Open `WS /v1/stream`. @param {Object<string, string|number>} query @returns {WebSocket} */
 export function openStream(query) {
   const url = new URL(`/v1/stream?${new URLSearchParams(query)}`, location.href);

@@ -1,11 +1,11 @@
-/** The view of a benchmark: start one, follow it, and show what it found. */
+/** The view of a benchmark: start one, follow it, and hand what it found to the parts that show it. */
 
 import * as api from "./api.js";
-import { $, make, say } from "./dom.js";
-import { fixed, short } from "./format.js";
+import { $, say } from "./dom.js";
 import { openFile } from "./frame.js";
 import * as networks from "./networks.js";
-import { distributions } from "./plot.js";
+import * as result from "./result.js";
+import * as stored from "./stored.js";
 
 const EVERY = 300; // ms between two looks at the progress
 
@@ -15,6 +15,35 @@ export function start() {
     event.preventDefault();
     run();
   });
+  stored.start(open);
+  result.start(() => {
+    $("benchmark-results").hidden = true;
+    $("benchmark-empty").hidden = false;
+    stored.show();
+  });
+}
+
+/** The view is looked at now. */
+export const shown = () => stored.show();
+
+async function open(id) {
+  say($("benchmark-error"));
+  try {
+    show(await api.benchmark(id));
+    $("benchmark-results").scrollIntoView({ block: "start" });
+  } catch (error) {
+    say($("benchmark-error"), error.message);
+  }
+}
+
+function show(status) {
+  if (status.result) {
+    $("benchmark-empty").hidden = true;
+    $("benchmark-results").hidden = false;
+    result.show(status);
+    stored.follow(status.result);
+  }
+  say($("benchmark-error"), status.error ?? "");
 }
 
 async function run() {
@@ -23,8 +52,8 @@ async function run() {
   try {
     const status = await follow(await begin());
     running(false, outcome(status));
-    if (status.result) show(status.result);
-    if (status.error) say($("benchmark-error"), status.error);
+    show(status);
+    stored.show();
   } catch (error) {
     running(false, "Nothing runs.");
     say($("benchmark-error"), error.message);
@@ -49,6 +78,9 @@ function form() {
   const { dense, pruned } = networks.picked();
   for (const model of [dense, pruned].filter(Boolean)) form.append("models", model);
   for (const field of ["iterations", "warmup", "threads"]) form.append(field, $(field).value);
+  form.append("stages", $("whole-way").checked ? "network,end_to_end" : "network");
+  if ($("concurrency").value) form.append("concurrency", $("concurrency").value);
+  if ($("providers").value) form.append("providers", $("providers").value);
   if ($("with-frame").checked && openFile()) form.append("file", openFile(), "frame");
   return form;
 }
@@ -69,47 +101,3 @@ function running(is, words) {
 }
 
 const outcome = ({ state, result }) => (state === "done" ? `Done: ${result.iterations} rounds.` : `The benchmark ${state}.`);
-
-function show(result) {
-  $("benchmark-empty").hidden = true;
-  $("benchmark-results").hidden = false;
-  headline(result.comparisons[0], result.frame.endsWith("sent"));
-  const drawn = result.models.map(({ id, variant, latency_ms: { p50, histogram } }) => (
-    { name: id, colour: variant === "dense" ? "--dense" : "--accent", p50, ...histogram }
-  ));
-  distributions($("benchmark-plot"), drawn);
-  $("benchmark-legend").replaceChildren(...result.models.map(legend), slowest(result.models));
-  $("benchmark-table").tBodies[0].replaceChildren(...result.models.map(row));
-  const { machine } = result;
-  $("benchmark-method").textContent =
-    `${result.method} ${result.iterations} rounds, batch ${result.batch}, CPU threads: ${result.threads}. ` +
-    `Frame: ${result.frame}. ${machine.processor}, ${machine.cores} cores, onnxruntime ${machine.onnxruntime}.`;
-}
-
-/** Masks are compared on a frame that was sent alone: on a model's own, which is noise, agreement means nothing. */
-function headline(comparison, sent) {
-  $("speedup").textContent = comparison ? `${fixed(comparison.speedup.mean, 2)}×` : "";
-  if (!comparison) {
-    $("speedup-words").textContent = "A speed-up needs a dense network and a pruned one.";
-    $("speedup-interval").textContent = "";
-    return;
-  }
-  const { speedup, macs_ratio: macs, agreement } = comparison;
-  $("speedup-words").textContent = speedup.mean >= 1 ? "as fast as the dense network" : "of the dense network's speed";
-  $("speedup-interval").textContent =
-    `95 % interval ${fixed(speedup.low, 2)} to ${fixed(speedup.high, 2)}, with ${fixed(macs, 2)} times fewer multiply-accumulates (MACs). ` +
-    (sent ? `On this frame the masks agree with a Dice of ${fixed(agreement.dice, 3)}.` : "");
-}
-
-const legend = ({ id, variant }) => make("span", {}, make("i", { className: `key ${variant}` }), id);
-
-function slowest(models) {
-  const beyond = models.reduce((sum, { latency_ms: { histogram } }) => sum + histogram.above, 0);
-  return make("span", { textContent: `The slowest 1 % lie to the right of what is drawn (${beyond} runs).` });
-}
-
-function row({ id, latency_ms: latency, macs, parameters }) {
-  const times = [latency.p50, latency.p95, latency.p99].map((time) => `${fixed(time, 1)} ms`);
-  const cells = [...times, fixed(latency.frames_per_second, 1), short(macs), short(parameters)];
-  return make("tr", {}, make("th", { scope: "row", textContent: id }), ...cells.map((text) => make("td", { textContent: text })));
-}

@@ -3,6 +3,9 @@
 /** @param {number} value @param {number} [digits] */
 export const fixed = (value, digits = 0) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
+/** Milliseconds with as many digits as say something: 0.046, 4.6, 46.1. @param {number} value */
+export const ms = (value) => `${fixed(value, value < 1 ? 3 : 1)} ms`;
+
 /** 0.0539 -> "5.4 %"; what is there but tiny is not called 0. @param {number} share */
 export const percent = (share) => (share > 0 && share < 0.0005 ? "< 0.1 %" : `${fixed(share * 100, 1)} %`);
 

@@ -18,6 +18,7 @@ function show(view) {
     tab.tabIndex = name === view ? 0 : -1;
     $(name).hidden = name !== view;
   }
+  if (view === "benchmark") benchmark.shown();
 }
 
 /** Tabs as in the ARIA practices: arrow keys move and show at once. */

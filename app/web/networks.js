@@ -25,6 +25,9 @@ export const manifest = (id) => ready.find((entry) => entry.id === id)?.manifest
 /** The networks that are picked. @returns {{dense: string, pruned: string}} "" where there is none of the kind */
 export const picked = () => ({ dense: $("model-dense").value, pruned: $("model-pruned").value });
 
+/** @returns {string[]} every network that is ready */
+export const ids = () => ready.map((entry) => entry.id);
+
 /** @param {() => void} then gets called when another network is picked for the frame */
 export function onPick(then) {
   for (const kind of ["dense", "pruned"]) $(`model-${kind}`).addEventListener("change", then);

@@ -1,6 +1,6 @@
 /** Small plots on a canvas, in the page's colours; drawn again when the size or the theme changes. */
 
-import { fixed, quantile } from "./format.js";
+import { fixed, ms, quantile } from "./format.js";
 
 const drawings = new Map(); // canvas -> how to draw it
 const GAP = { left: 8, right: 8, top: 10, bottom: 26 };
@@ -33,10 +33,11 @@ export function trace(canvas, values) {
  * @param {HTMLCanvasElement} canvas
  * @param {{name: string, colour: string, p50: number, low: number, step: number, counts: number[]}[]} networks
  *   `colour` is the name of a style variable; times in ms
+ * @param {number} slowest where the axis ends, about
  */
-export function distributions(canvas, networks) {
-  canvas.setAttribute("aria-label", networks.map(({ name, p50 }) => `${name}: half within ${fixed(p50, 1)} ms`).join(". "));
-  const end = Math.max(...networks.map(({ low, step, counts }) => low + step * counts.length)) * 1.06;
+export function distributions(canvas, networks, slowest) {
+  canvas.setAttribute("aria-label", networks.map(({ name, p50 }) => `${name}: half within ${ms(p50)}`).join(". "));
+  const end = slowest * 1.06;
   plot(canvas, (pen) => {
     const base = pen.height - GAP.bottom;
     const x = (value) => GAP.left + (value / end) * (pen.width - GAP.left - GAP.right);
@@ -45,11 +46,31 @@ export function distributions(canvas, networks) {
   });
 }
 
+/**
+ * A ratio from run to run, the newest to the right, each with its interval; 1 is dashed.
+ * @param {HTMLCanvasElement} canvas @param {{mean: number, low: number, high: number}[]} ratios
+ */
+export function development(canvas, ratios) {
+  const newest = ratios.at(-1);
+  canvas.setAttribute("aria-label", `${ratios.length} runs, the newest ${fixed(newest.mean, 2)}, from ${fixed(newest.low, 2)} to ${fixed(newest.high, 2)}`);
+  const [low, high] = [Math.min(1, ...ratios.map((ratio) => ratio.low)), Math.max(1, ...ratios.map((ratio) => ratio.high))];
+  plot(canvas, (pen) => {
+    const y = (value) => pen.height - GAP.bottom - ((value - low) / (high - low || 1)) * (pen.height - GAP.bottom - GAP.top);
+    const x = (index) => 48 + (ratios.length > 1 ? index / (ratios.length - 1) : 0.5) * (pen.width - 64);
+    pen.line([[40, y(1)], [pen.width, y(1)]], pen.colour("--line-strong"), { dash: [4, 4] });
+    pen.text("1.00", GAP.left, y(1) + 4);
+    if (high > 1) pen.text(fixed(high, 2), GAP.left, y(high) + 10);
+    ratios.forEach((ratio, index) => pen.line([[x(index), y(ratio.low)], [x(index), y(ratio.high)]], pen.colour("--muted"), { wide: 1.5 }));
+    pen.line(ratios.map((ratio, index) => [x(index), y(ratio.mean)]), pen.colour("--accent"), { wide: 1.75 });
+    ratios.forEach((ratio, index) => pen.dot(x(index), y(ratio.mean), pen.colour("--accent")));
+  });
+}
+
 function axis(pen, end, x, base) {
   const step = nice(end / 9);
   for (let value = 0; value <= end; value += step) {
     pen.line([[x(value), GAP.top], [x(value), base]], pen.colour("--line"));
-    pen.text(value ? fixed(value) : "0 ms", x(value), pen.height - 8, value ? "center" : "left");
+    pen.text(value ? String(Number(value.toPrecision(3))) : "0 ms", x(value), pen.height - 8, value ? "center" : "left");
   }
   pen.line([[0, base], [pen.width, base]], pen.colour("--line-strong"));
 }
@@ -63,7 +84,7 @@ function area(pen, { colour, p50, low, step, counts }, x, base, top) {
   pen.fill(outline, pen.colour(colour));
   pen.line(outline, pen.colour(colour), { wide: 1.5 });
   pen.line([[x(p50), base], [x(p50), top + 5]], pen.colour(colour), { dash: [3, 3] });
-  pen.text(`${fixed(p50, 1)} ms`, x(p50), top, "center", pen.colour("--text"));
+  pen.text(ms(p50), x(p50), top, "center", pen.colour("--text"));
 }
 
 /** The next round number: one of these times a power of ten. @param {number} value */
@@ -110,6 +131,13 @@ class Pen {
     this.#path(points);
     this.context.fill();
     this.context.globalAlpha = 1;
+  }
+
+  dot(x, y, colour) {
+    this.context.fillStyle = colour;
+    this.context.beginPath();
+    this.context.arc(x, y, 3.5, 0, 2 * Math.PI);
+    this.context.fill();
   }
 
   text(words, x, y, align = "left", colour = this.colour("--muted")) {

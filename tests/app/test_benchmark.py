@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,12 @@ import numpy as np
 import pytest
 
 from app import machine
-from app.benchmark import Benchmarks, Job
-from app.comparison import Sample, Spec, agree
+from app.benchmark.jobs import Benchmarks, Job
+from app.benchmark.spec import Sample, Spec
+from app.benchmark.store import Store
+from app.benchmark.sweep import sweep
+from app.comparison import agree
+from app.engine import cuda_devices
 from app.errors import BenchmarkRunning
 from app.model import load
 from app.settings import Settings
@@ -88,6 +93,94 @@ def test_one_model_alone_has_nothing_to_compare(client: httpx.Client) -> None:
     assert ([model["id"] for model in result["models"]], result["comparisons"]) == (["red-pruned/1"], [])
 
 
+def test_every_contender_of_one_run_is_compared(client: httpx.Client) -> None:
+    """Two models in two stages: four contenders, and what surrounds the network costs time."""
+    data = {"stages": "network, end_to_end", "providers": "cpu", "iterations": "4", "warmup": "1"}
+    files = {"file": ("frame.png", encode(split_frame()))}
+    result = finish(client, client.post(URL, data=data, files=files))["result"]
+    assert [(model["id"], model["stage"], model["provider"]) for model in result["models"]] == [
+        (model, stage, "CPUExecutionProvider")
+        for model in ("red-dense/1", "red-pruned/1")
+        for stage in ("network", "end_to_end")
+    ]
+    assert [(pair["pruned"], pair["stage"]) for pair in result["comparisons"]] == [
+        ("red-pruned/1", "network"),
+        ("red-pruned/1", "end_to_end"),
+    ]
+    assert {pair["agreement"]["dice"] for pair in result["comparisons"]} == {0.8}
+    assert [(pair["differ"], pair["base"]["stage"], pair["other"]["stage"]) for pair in result["pairs"]] == [
+        ("stage", "end_to_end", "network")
+    ] * 2
+    assert [pair["base"]["id"] for pair in result["pairs"]] == ["red-dense/1", "red-pruned/1"]
+    assert {pair["dice"] for pair in result["pairs"]} == {1.0}
+
+
+def test_sweep_of_concurrency(client: httpx.Client) -> None:
+    body = {"iterations": 2, "warmup": 0, "concurrency": 3, "threads": 1}
+    result = finish(client, client.post(URL, json=body))["result"]
+    assert result["workers"] == machine.cores()
+    assert [(row["concurrency"], row["id"]) for row in result["sweep"]] == [
+        (level, model) for level in (1, 2, 3) for model in ("red-dense/1", "red-pruned/1")
+    ]
+    for row in result["sweep"]:
+        assert row["frames"] == 5 * 4 * row["concurrency"]  # turns x burst
+        assert 0 < row["p50"] <= row["p99"]
+        assert row["frames_per_second"]["low"] <= row["frames_per_second"]["mean"]
+        assert (row["dense"] == "red-dense/1") == (row["id"] == "red-pruned/1") == (row["speedup"] is not None)
+
+
+def test_frames_of_a_sweep_wait_for_a_worker() -> None:
+    """Never more at once than workers, and each client sends its next frame after its answer."""
+    lock, at_once, most = threading.Lock(), [0], [0]
+
+    def work() -> None:
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        time.sleep(0.002)
+        with lock:
+            at_once[0] -= 1
+
+    found = sweep([work], most=4, iterations=2, workers=2, proceed=lambda _: True)
+    assert [level.concurrency for level in found] == [1, 2, 4]
+    assert most == [2]
+    assert [level.seconds.shape for level in found] == [(5, 1, 4), (5, 1, 8), (5, 1, 16)]
+    assert [level.walls.shape for level in found] == [(5, 1)] * 3
+
+
+def test_sweep_that_ends_early_keeps_whole_levels() -> None:
+    found = sweep([int], most=2, iterations=2, workers=1, proceed=lambda done: done < 4 * 6)
+    assert [level.concurrency for level in found] == [1]
+
+
+def test_precision_is_compared_with_the_same_network(serve: Serve, tmp_path: Path) -> None:
+    write_model(tmp_path, "red-dense")
+    write_model(tmp_path, "red-pruned", variant="pruned", pruned_from="red-dense/1", widths={"red": 2}, macs=1024)
+    write_model(tmp_path, "red-int8", variant="pruned", precision="int8", pruned_from="red-dense/1", widths={"red": 2})
+    client = serve(models_dir=tmp_path)
+    result = finish(client, client.post(URL, json={"iterations": 3, "warmup": 0}))["result"]
+    assert {(pair["dense"], pair["pruned"]) for pair in result["comparisons"]} == {
+        ("red-dense/1", "red-pruned/1"),
+        ("red-dense/1", "red-int8/1"),
+    }
+    (pair,) = result["pairs"]
+    assert (pair["differ"], pair["base"]["id"], pair["other"]["id"]) == ("precision", "red-pruned/1", "red-int8/1")
+
+
+@pytest.mark.skipif(cuda_devices() > 0, reason="a CUDA device is here")
+def test_a_provider_that_is_not_here_is_refused(client: httpx.Client) -> None:
+    problem = check(client.post(URL, json={"providers": ["cpu", "cuda"]}), 422, "bad-parameter")
+    assert "cuda" in problem["detail"]
+
+
+@pytest.mark.skipif(cuda_devices() == 0, reason="needs a CUDA device")
+def test_providers_are_compared(client: httpx.Client) -> None:
+    body = {"providers": ["cpu", "cuda"], "models": ["red-dense"], "iterations": 3}
+    result = finish(client, client.post(URL, json=body))["result"]
+    (pair,) = result["pairs"]
+    assert (pair["differ"], pair["base"]["provider"]) == ("provider", "CPUExecutionProvider")
+
+
 def test_empty_masks_agree() -> None:
     empty = np.zeros((4, 4), np.uint8)
     assert agree(empty, empty).dice == 1
@@ -110,6 +203,15 @@ def test_empty_masks_agree() -> None:
         {"models": "red-dense"},
         {"models": ["red-dense", "red-dense/1"]},
         {"iteration": 5},
+        {"providers": []},
+        {"providers": ["cpu", "cpu"]},
+        {"providers": ["auto", "cpu"]},
+        {"providers": ["abacus"]},
+        {"stages": []},
+        {"stages": ["network", "network"]},
+        {"stages": ["end_to_end"], "batch": 2},
+        {"concurrency": 0},
+        {"concurrency": 1000},
         ["red-dense"],
         7,
     ],
@@ -186,10 +288,11 @@ def test_graph_that_changed_since_is_not_measured(serve: Serve, tmp_path: Path) 
 
 def test_stopped_job_says_so(tmp_path: Path) -> None:
     model = load(write_model(tmp_path, "red"), threads=1, preference="cpu")
-    benchmarks = Benchmarks(preference="cpu", max_seconds=1e6, history=3)
+    benchmarks = Benchmarks(store=Store(tmp_path / "data", 3), preference="cpu", max_seconds=1e6, workers=1)
     job = Job(Spec(iterations=ENDLESS), [model], Sample.golden(model))
     benchmarks.start(job)
     with pytest.raises(BenchmarkRunning):
         benchmarks.start(Job(Spec(), [model], Sample.golden(model)))
     benchmarks.close()
-    assert (job.status().state, job.status().error) == ("stopped", "The service was stopped.")
+    status = benchmarks.get(job.id)
+    assert (status.state, status.error) == ("stopped", "The service was stopped.")

@@ -86,7 +86,7 @@ def poster(port: int, data: bytes) -> Callable[[], object]:
 
 def measure(model: Model, port: int, data: bytes, rounds: int, seconds: float) -> dict[str, list[float]]:
     """Turns of raw runs and of 1 and 4 clients; figures by round."""
-    engine = model.new_engine(threads=1, preference="cpu")
+    engine = model.reopened(threads=1, preference="cpu").engine.latency
     tensor = model.golden.frame[None]
     raw = partial(hammer, lambda: lambda: engine.run(tensor))
     web = partial(hammer, lambda: poster(port, data))

@@ -1,0 +1,87 @@
+"""What is timed: a model on a provider, its network alone or the whole way of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app import render
+from app.benchmark.spec import Sample, Spec, Stage
+from app.clock import Clock
+from app.engine import CPU, Preference, wanted_providers
+from app.fit import Stretch
+from app.model import Model
+from app.segment import segment, segment_frame
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of those that take turns.
+
+    Attributes:
+        model: with sessions of its own.
+        stage: how much of a frame's way is timed.
+        run: does it once; may be called from several threads at once.
+        mask: what comes out, uint8 [H, W] at the frame's own size.
+    """
+
+    model: Model
+    stage: Stage
+    run: Callable[[], object]
+    mask: NDArray[np.uint8]
+
+    @property
+    def provider(self) -> str:
+        """Where the network really runs."""
+        return self.model.engine.provider
+
+
+def available() -> list[Preference]:
+    """The providers that sessions can be opened on here, `auto` left out since it is one of them."""
+    names: tuple[Preference, ...] = get_args(Preference)
+    return [name for name in names if name == "cpu" or (name != "auto" and wanted_providers(name) != [CPU])]
+
+
+def line_up(spec: Spec, models: Sequence[Model], sample: Sample, preference: Preference) -> list[Contender]:
+    """Open sessions for each model on each provider, which its stages share.
+
+    Args:
+        models: what `spec.models` names, in that order.
+        sample: the frame that all of them get.
+        preference: the provider where the spec names none.
+
+    Raises:
+        ModelRefused: a model's file changed, or does not run on a provider.
+    """
+    contenders = []
+    for provider in spec.providers or [preference]:
+        for model in models:
+            own = model.reopened(threads=spec.threads, preference=provider)
+            contenders += [_enter(own, stage, sample, spec.batch) for stage in spec.stages]
+    return contenders
+
+
+def _enter(model: Model, stage: Stage, sample: Sample, batch: int) -> Contender:
+    if stage == "network":
+        return _network(model, sample, batch)
+    return _end_to_end(model, sample)
+
+
+def _network(model: Model, sample: Sample, batch: int) -> Contender:
+    spec = model.manifest.input
+    fit = Stretch.of(sample.frame, spec.height, spec.width)
+    tensor = fit.apply(sample.frame.pixels)  # [1, H, W, 3]
+    run = partial(model.engine.run, np.repeat(tensor, batch, axis=0))
+    return Contender(model, "network", run, segment_frame(sample.frame, model, Clock()).mask)
+
+
+def _end_to_end(model: Model, sample: Sample) -> Contender:
+    """By the functions that answer `POST /v1/segment` with a mask."""
+    frame = sample.frame
+    work = partial(segment, sample.data, model, max_pixels=frame.width * frame.height)
+    return Contender(model, "end_to_end", lambda: render.mask_png(work(clock=Clock())), work(clock=Clock()).mask)

@@ -1,0 +1,382 @@
+"""Where results and raw samples are kept: one SQLite file in the data folder, or the same in memory.
+
+Each call opens the file anew, so that one that was put right is used again without a restart. A file that cannot be
+used is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, Field, ValidationError
+
+from app.benchmark.result import Kind, Phase, Ratio, Series, State, Status, Who, ratios
+from app.errors import ResultsUnavailable, UnknownBenchmark
+from app.latency import Estimate
+
+FILE = "benchmarks.sqlite"
+APPLICATION = 0x706F6C79  # "poly", by which SQLite and `file` tell whose database it is
+VERSION = 1
+PATIENCE = 2.0  # seconds to wait for another process's lock
+SAMPLE = np.dtype("<f4")  # seconds, to seven digits
+
+SCHEMA = (
+    """CREATE TABLE benchmark (
+        id TEXT PRIMARY KEY,
+        created TEXT NOT NULL,
+        state TEXT NOT NULL,
+        status TEXT NOT NULL
+    )""",
+    "CREATE INDEX benchmark_created ON benchmark (created)",
+    """CREATE TABLE subject (
+        benchmark TEXT NOT NULL REFERENCES benchmark (id) ON DELETE CASCADE,
+        model TEXT NOT NULL,
+        PRIMARY KEY (benchmark, model)
+    )""",
+    """CREATE TABLE series (
+        benchmark TEXT NOT NULL REFERENCES benchmark (id) ON DELETE CASCADE,
+        place INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        phase TEXT NOT NULL,
+        concurrency INTEGER NOT NULL,
+        turns INTEGER NOT NULL,
+        seconds BLOB NOT NULL,
+        PRIMARY KEY (benchmark, place)
+    )""",
+    """CREATE TABLE ratio (
+        benchmark TEXT NOT NULL REFERENCES benchmark (id) ON DELETE CASCADE,
+        place INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        base TEXT NOT NULL,
+        other TEXT NOT NULL,
+        mean REAL NOT NULL,
+        low REAL NOT NULL,
+        high REAL NOT NULL,
+        conditions TEXT NOT NULL,
+        onnxruntime TEXT NOT NULL,
+        PRIMARY KEY (benchmark, place)
+    )""",
+)
+
+DAMAGED = "is damaged or no database: move it away, or put a copy in its place"
+CLOSED = "cannot be opened or written: make POLYPRUNE_DATA_DIR a folder that the service may write to"
+REMEDIES = {
+    sqlite3.SQLITE_BUSY: "is held by another process: give each service a data folder of its own, or try again",
+    sqlite3.SQLITE_CANTOPEN: CLOSED,
+    sqlite3.SQLITE_READONLY: CLOSED,
+    sqlite3.SQLITE_PERM: CLOSED,
+    sqlite3.SQLITE_FULL: "has no room left: free some on its disk",
+    sqlite3.SQLITE_NOTADB: DAMAGED,
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+}
+
+# Of `subject`: a version, or all versions of a name.
+IS_MODEL = "(model = :model OR substr(model, 1, instr(model, '/') - 1) = :model)"
+
+
+class Summary(BaseModel):
+    """A benchmark that is over, in one line."""
+
+    id: str
+    created: Annotated[str, Field(description="when it started: UTC, ISO 8601")]
+    state: State
+    models: list[str]
+    ratios: Annotated[list[Ratio], Field(description="of pruned models")]
+
+
+class Conditions(BaseModel):
+    """What has to be the same for ratios to be compared over time."""
+
+    batch: int
+    threads: int
+    frame: str
+    processor: str
+    cores: int
+
+
+class Point(BaseModel):
+    """A ratio, as one benchmark found it."""
+
+    id: str
+    created: str
+    onnxruntime: str
+    ratio: Estimate
+
+
+class Trend(BaseModel):
+    """How the ratio of the same two contenders, on the same machine, went on; the oldest first."""
+
+    kind: Kind
+    base: Who
+    other: Who
+    conditions: Conditions
+    points: list[Point]
+
+
+class Store:
+    """The newest benchmarks that are over.
+
+    Args:
+        folder: where the file is, or will be; None for in memory.
+        history: benchmarks that are kept; saving one more drops the oldest.
+    """
+
+    def __init__(self, folder: Path | None, history: int) -> None:
+        self.history = history
+        self._folder = folder
+        self._lock = Lock()
+        self._memory = _connect(":memory:") if folder is None else None
+
+    def check(self) -> None:
+        """Raise ResultsUnavailable if the file cannot be used; make it where there is none."""
+        with self._open():
+            pass
+
+    def close(self) -> None:
+        """Let go of what is kept in memory."""
+        if self._memory is not None:
+            self._memory.close()
+
+    def save(self, status: Status, series: Sequence[Series]) -> None:
+        """Keep a benchmark that is over, whole or not at all.
+
+        Raises:
+            ResultsUnavailable
+        """
+        with self._open() as database, _transaction(database):
+            kept = (status.id, status.created, status.state, status.model_dump_json())
+            database.execute("INSERT INTO benchmark VALUES (?, ?, ?, ?)", kept)
+            database.executemany("INSERT INTO subject VALUES (?, ?)", [(status.id, model) for model in status.models])
+            rows = [(status.id, place, *_series_row(of)) for place, of in enumerate(series)]
+            database.executemany("INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            compared = [(status.id, place, *row) for place, row in enumerate(_ratio_rows(status))]
+            database.executemany("INSERT INTO ratio VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", compared)
+            newest = "SELECT id FROM benchmark ORDER BY created DESC, rowid DESC LIMIT ?"
+            database.execute(f"DELETE FROM benchmark WHERE id NOT IN ({newest})", (self.history,))  # noqa: S608
+
+    def get(self, benchmark_id: str) -> Status:
+        """One benchmark.
+
+        Raises:
+            UnknownBenchmark, ResultsUnavailable
+        """
+        with self._open() as database:
+            row = database.execute("SELECT status FROM benchmark WHERE id = ?", (benchmark_id,)).fetchone()
+        if row is None:
+            raise self._unknown(benchmark_id)
+        try:
+            return Status.model_validate_json(row[0])
+        except ValidationError as error:
+            raise ResultsUnavailable(
+                f"Benchmark {benchmark_id!r} was stored by another version of the service: open it with that one."
+            ) from error
+
+    def series(self, benchmark_id: str) -> list[Series]:
+        """Its raw samples, in the order they were saved; none for one without a result.
+
+        Raises:
+            ResultsUnavailable
+        """
+        with self._open() as database:
+            columns = "who, phase, concurrency, turns, seconds"
+            query = f"SELECT {columns} FROM series WHERE benchmark = ? ORDER BY place"  # noqa: S608
+            return [_read_series(*row) for row in database.execute(query, (benchmark_id,))]
+
+    def delete(self, benchmark_id: str) -> None:
+        """Forget one benchmark, samples and all.
+
+        Raises:
+            UnknownBenchmark, ResultsUnavailable
+        """
+        with self._open() as database:
+            if not database.execute("DELETE FROM benchmark WHERE id = ?", (benchmark_id,)).rowcount:
+                raise self._unknown(benchmark_id)
+
+    def page(self, *, model: str | None, limit: int, offset: int) -> tuple[int, list[Summary]]:
+        """How many there are, and some of them, the newest first.
+
+        Args:
+            model: `name` or `name/version`, of which only those that measured it; None for all.
+
+        Raises:
+            ResultsUnavailable
+        """
+        chosen = f"id IN (SELECT benchmark FROM subject WHERE {IS_MODEL})" if model else "1"  # noqa: S608
+        values = {"model": model, "limit": limit, "offset": offset}
+        with self._open() as database:
+            (total,) = database.execute(f"SELECT count(*) FROM benchmark WHERE {chosen}", values).fetchone()  # noqa: S608
+            query = (
+                f"SELECT id, created, state FROM benchmark WHERE {chosen} "  # noqa: S608
+                "ORDER BY created DESC, rowid DESC LIMIT :limit OFFSET :offset"
+            )
+            return total, [_summary(database, *row) for row in database.execute(query, values)]
+
+    def trends(self, *, model: str | None) -> list[Trend]:
+        """Each pair that was compared, with its ratio in every benchmark that compared it.
+
+        Args:
+            model: as for `page`.
+
+        Raises:
+            ResultsUnavailable
+        """
+        chosen = f"benchmark IN (SELECT benchmark FROM subject WHERE {IS_MODEL})" if model else "1"  # noqa: S608
+        query = (
+            "SELECT kind, base, other, conditions, benchmark, created, onnxruntime, mean, low, high "  # noqa: S608
+            f"FROM ratio JOIN benchmark ON id = benchmark WHERE {chosen} ORDER BY created, benchmark.rowid, place"
+        )
+        found: dict[tuple[str, ...], Trend] = {}
+        with self._open() as database:
+            for *key, benchmark_id, created, version, mean, low, high in database.execute(query, {"model": model}):
+                trend = found.setdefault(tuple(key), _trend(*key))
+                ratio = Estimate(mean=mean, low=low, high=high)
+                trend.points.append(Point(id=benchmark_id, created=created, onnxruntime=version, ratio=ratio))
+        return [trend for trend in found.values() if model is None or _is_of(trend, model)]
+
+    def _unknown(self, benchmark_id: str) -> UnknownBenchmark:
+        return UnknownBenchmark(
+            f"No benchmark {benchmark_id!r} is here: the newest {self.history} are kept, and GET /benchmark lists them."
+        )
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """The database, ready for use by this thread alone.
+
+        Raises:
+            ResultsUnavailable: with what is wrong and what to do.
+        """
+        try:
+            with self._lock, self._connected() as database:
+                _prepare(database)
+                yield database
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
+            raise ResultsUnavailable(f"{FILE} {REMEDIES.get(code, f'cannot be used ({error})')}.") from error
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        if self._folder is None:
+            assert self._memory is not None  # noqa: S101  (made with the store; narrows the type)
+            yield self._memory
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultsUnavailable(f"{FILE} {CLOSED} ({error.strerror}).") from error
+        with closing(_connect(self._folder / FILE)) as database:
+            yield database
+
+
+def _connect(place: Path | str) -> sqlite3.Connection:
+    # Transactions are begun by hand (isolation_level), and a lock sees to one thread at a time.
+    return sqlite3.connect(place, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    """Check whose file it is and of which version; give a new one its tables."""
+    database.execute("PRAGMA foreign_keys = ON")
+    if _stamp(database) == (0, 0) and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        _create(database)
+    application, version = _stamp(database)
+    if application != APPLICATION:
+        raise ResultsUnavailable(f"{FILE} is another program's database: set POLYPRUNE_DATA_DIR to another folder.")
+    if version != VERSION:
+        raise ResultsUnavailable(
+            f"{FILE} has tables of version {version}, and {VERSION} is expected: run the version of the service that "
+            "made it, or move it away."
+        )
+
+
+def _create(database: sqlite3.Connection) -> None:
+    with _transaction(database):
+        if _stamp(database) == (0, 0):  # else another process was quicker
+            for statement in SCHEMA:
+                database.execute(statement)
+            database.execute(f"PRAGMA application_id = {APPLICATION}")
+            database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _stamp(database: sqlite3.Connection) -> tuple[int, int]:
+    """Whose file, and of which version; 0 and 0 for a new one."""
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    return application, version
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if database.in_transaction:  # SQLite itself gives up some, on a full disk for one
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _series_row(series: Series) -> tuple[str, str, int, int, bytes]:
+    seconds = np.asarray(series.seconds, SAMPLE)
+    return series.who.model_dump_json(), series.phase, series.concurrency, len(seconds), seconds.tobytes()
+
+
+def _read_series(who: str, phase: Phase, concurrency: int, turns: int, seconds: bytes) -> Series:
+    samples = np.frombuffer(seconds, SAMPLE).reshape(turns, -1)
+    return Series(Who.model_validate_json(who), phase, concurrency, samples)
+
+
+def _ratio_rows(status: Status) -> Iterator[tuple[object, ...]]:
+    result = status.result
+    if result is None:
+        return
+    machine = result.machine
+    conditions = Conditions(
+        batch=result.batch,
+        threads=result.threads,
+        frame=result.frame,
+        processor=machine.processor,
+        cores=machine.cores,
+    ).model_dump_json()
+    for found in ratios(result):
+        names = found.base.model_dump_json(), found.other.model_dump_json()
+        mean, low, high = found.ratio.mean, found.ratio.low, found.ratio.high
+        yield found.kind, *names, mean, low, high, conditions, machine.onnxruntime
+
+
+def _summary(database: sqlite3.Connection, benchmark_id: str, created: str, state: State) -> Summary:
+    models = database.execute("SELECT model FROM subject WHERE benchmark = ? ORDER BY model", (benchmark_id,))
+    query = "SELECT base, other, mean, low, high FROM ratio WHERE benchmark = ? AND kind = 'pruned' ORDER BY place"
+    found = [
+        Ratio.model_validate(
+            {
+                "kind": "pruned",
+                "base": json.loads(base),
+                "other": json.loads(other),
+                "ratio": {"mean": mean, "low": low, "high": high},
+            }
+        )
+        for base, other, mean, low, high in database.execute(query, (benchmark_id,))
+    ]
+    return Summary(id=benchmark_id, created=created, state=state, models=[model for (model,) in models], ratios=found)
+
+
+def _trend(kind: Kind, base: str, other: str, conditions: str) -> Trend:
+    return Trend(
+        kind=kind,
+        base=Who.model_validate_json(base),
+        other=Who.model_validate_json(other),
+        conditions=Conditions.model_validate_json(conditions),
+        points=[],
+    )
+
+
+def _is_of(trend: Trend, model: str) -> bool:
+    names = trend.base.id, trend.other.id
+    return any(model in (name, name.split("/")[0]) for name in names)
