@@ -53,7 +53,7 @@ class Lineup:
     def try_to_add(self, peer: Peer, environments_dir: Path) -> None:
         """Let the peer take part, or note why it does not."""
         try:
-            python = environments.make(environments_dir, peer.name, [peer.package], alone=peer.alone)
+            python = environments.make(environments_dir, peer.name, [peer.package, *peer.also], alone=peer.alone)
             served = self._stack.enter_context(self._start(peer, python))
             self._add(served, environments.version_of(python, peer.package), peer.settings)
         except (environments.NotInstalledError, ServerFailedError, AnotherMaskError, OSError) as error:

@@ -70,9 +70,10 @@ class Peer:
 
     Attributes:
         name: of the table.
-        package: whose version is printed.
+        package: that pip installs, and whose version is printed.
         settings: what was chosen for it, of the table.
         launch: writes what it needs into its folder and says how it is started.
+        also: further requirements.
         alone: install the package without what it depends on.
     """
 
@@ -80,6 +81,7 @@ class Peer:
     package: str
     settings: str
     launch: Callable[[Place], Launch]
+    also: tuple[str, ...] = ()
     alone: bool = False
 
 
@@ -120,12 +122,15 @@ def triton(place: Place) -> Launch:
     binary = home / "bin" / "tritonserver"
     for program in (stub, binary):
         program.chmod(0o755)
-    model = place.folder / "segment"
+    backend, model = place.folder / "backends" / "python", place.folder / "models" / "segment"
+    backend.mkdir(parents=True)
+    for part in (stub, *(home / "backends" / "python").iterdir()):
+        (backend / part.name).symlink_to(part)
     (model / "1").mkdir(parents=True)
     (model / "1" / "model.py").symlink_to(HERE / "serve_triton.py")
-    (model / "triton_python_backend_stub").symlink_to(stub)  # where the backend looks before its own folder
+    (model / "1" / "pipeline.py").symlink_to(HERE / "pipeline.py")  # the stub does not look at PYTHONPATH
     (model / "config.pbtxt").write_text(TRITON_CONFIG.format(workers=place.task.workers))
-    command = [str(binary), f"--model-repository={place.folder}", f"--backend-directory={home / 'backends'}"]
+    command = [str(binary), f"--model-repository={model.parent}", f"--backend-directory={backend.parent}"]
     listen = ["--http-address=127.0.0.1", f"--http-port={place.port}", "--allow-grpc=false", "--allow-metrics=false"]
     # The stub embeds Python, and takes for its home that of the first `python3` on the path.
     environment = {
@@ -150,6 +155,7 @@ PEERS = (
         "mlserver",
         "parallel_workers = cores, debug and gzip off; raw body through a custom handler in the worker pool",
         mlserver,
+        also=("uvloop<0.22",),  # its 1.7.1 asks uvloop for a loop where there is none, which newer ones refuse
     ),
     Peer(
         "Triton",

@@ -73,8 +73,8 @@ class Pipeline:
         self._task = task
         self._flags = _flags(task)
 
-    def __call__(self, data: bytes) -> bytes:
-        """A JPEG's bytes -> a PNG's, grey, 0 or 255."""
+    def __call__(self, data: bytes | np.ndarray) -> bytes:
+        """A JPEG, as bytes or uint8 [n] -> a PNG, grey, 0 or 255."""
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), self._flags)  # [h, w, 3] BGR
         (probability,) = self._session.run(["probability"], {"frames": self._fit(pixels)})
         size = (self._task.frame_width, self._task.frame_height)

@@ -8,7 +8,6 @@ function init(arguments)
       local name, value = arguments[number]:match("^(.-): (.*)$")
       wrk.headers[name] = value
    end
-   wrk.init({})
 end
 
 function done(summary, latency, _)
