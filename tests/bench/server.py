@@ -137,7 +137,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, ready: str, log: IO[str])
 
 def _last_lines(log: IO[str]) -> str:
     log.seek(0)
-    return "\n".join(log.read().splitlines()[-60:])
+    return "\n".join(log.read().splitlines()[-24:])
 
 
 def _of(process: psutil.Process, session: int) -> bool:

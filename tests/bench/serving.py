@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -73,9 +74,7 @@ def service(models_dir: Path, model: str, *prefix: str, **settings: str) -> Iter
 def alone(model: Model) -> Iterator[Path]:
     """A models folder with this one and no other."""
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / model.manifest.name
-        home.mkdir()
-        (home / model.manifest.version).symlink_to(model.folder.resolve(), target_is_directory=True)
+        shutil.copytree(model.folder, Path(folder) / model.manifest.name / model.manifest.version)
         yield Path(folder)
 
 
@@ -129,9 +128,9 @@ def measure(model: Model, server: Server, data: bytes, rounds: int, seconds: flo
     web = partial(hammer, lambda: poster(server.port, data))
     figures: Figures = {"ready": [server.ready], "resident": []}
     for _ in range(rounds):
-        alone, all_cores = one_thread(1, seconds), one_thread(machine.cores(), seconds)
+        single, all_cores = one_thread(1, seconds), one_thread(machine.cores(), seconds)
         lone, one, four = all_threads(1, seconds), web(1, seconds), web(4, seconds)
-        raw, raw_rate = float(np.median(alone)), len(all_cores) / seconds
+        raw, raw_rate = float(np.median(single)), len(all_cores) / seconds
         found = {
             "raw 1": raw,
             "raw lone": float(np.median(lone)),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import http.client
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from app import __version__
 from app.model import Model
 from tests.bench.peers import environments
 from tests.bench.peers.contestant import Served
@@ -48,7 +48,7 @@ class Lineup:
         ours = service(models_dir, model.id, POLYPRUNE_QUEUE=str(QUEUE))
         served = Served(OURS, stack.enter_context(ours), PATH, JPEG, body)
         self._mask = mask(served)
-        self._add(served, version("polyprune"), f"default settings but for POLYPRUNE_QUEUE={QUEUE}")
+        self._add(served, __version__, f"default settings but for POLYPRUNE_QUEUE={QUEUE}")
 
     def try_to_add(self, peer: Peer, environments_dir: Path) -> None:
         """Let the peer take part, or note why it does not."""
