@@ -76,12 +76,12 @@ def main() -> None:
     data = encode(colonoscopy(512, 640), "JPEG", quality=90)
     clients = 2 * machine.cores()
     print(machine.describe().model_dump_json())
-    with service(options.models, options.model) as port:
-        capacity(port, data, clients, 1)  # warm-up
+    with service(options.models, options.model) as server:
+        capacity(server.port, data, clients, 1)  # warm-up
         for factor in options.factors:
             # Anew for each rate, since another load on the machine may come and go.
-            most = capacity(port, data, clients, options.seconds)
-            show(factor, most, asyncio.run(offer(port, data, factor * most, options.seconds)), options.seconds)
+            most = capacity(server.port, data, clients, options.seconds)
+            show(factor, most, asyncio.run(offer(server.port, data, factor * most, options.seconds)), options.seconds)
 
 
 def show(factor: float, most: float, result: Round, seconds: float) -> None:

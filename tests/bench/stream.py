@@ -90,8 +90,8 @@ def main() -> None:
     data = encode(colonoscopy(512, 640), "JPEG", quality=90)
     model = registry.scan(options.models, threads=1, preference="cpu").resolve(options.model)
     figures = {rate: Figures() for rate in options.rates}
-    with service(options.models, model.id) as port:
-        url = session.stream_url(f"ws://127.0.0.1:{port}")
+    with service(options.models, model.id) as server:
+        url = session.stream_url(f"ws://127.0.0.1:{server.port}")
         offer(url, data, WARM_UP, 1, Figures())
         for _ in range(options.rounds):
             for rate in options.rates:
