@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from app.comparison import Result, Sample, Spec, measure
-from app.engine import Preference
+from app.device import Preference
 from app.errors import BenchmarkRunning, PolypruneError, UnknownBenchmark
 from app.model import Model
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import latency, machine
-from app.engine import Engine, Preference
+from app.device import Preference
+from app.engine import Engine
 from app.errors import BenchmarkError
 from app.fit import Stretch
 from app.frames import Frame

@@ -20,7 +20,8 @@
     │   ├── UnknownModel             404  unknown-model
     │   ├── NoModelReady             503  no-model-ready
     │   ├── ModelRefused             422  model-refused
-    │   └── ModelIsDefault           409  model-is-default
+    │   ├── ModelIsDefault           409  model-is-default
+    │   └── GpuRequired                -  (no model runs on one; stops the start)
     ├── AccessError
     │   ├── Unauthorized             401  unauthorized
     │   ├── Forbidden                403  forbidden
@@ -234,6 +235,10 @@ class ModelIsDefault(ModelError):
     slug = "model-is-default"
     title = "Model is the default"
     example = "'polyp-x' is the default model: PUT /v1/models/default another one first."
+
+
+class GpuRequired(ModelError):
+    """The operator asked for a GPU, and no model runs on one."""
 
 
 class AccessError(PolypruneError):

@@ -12,13 +12,17 @@ import io
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from app.engine import CUDA, Engine, Port, Preference
+from app.batcher import Batcher
+from app.binding import Bound
+from app.device import CPU, DEFAULT, INSISTED, DeviceOptions, Preference, wanted_providers
+from app.engine import Engine, Port
 from app.engines import Engines
 from app.errors import ModelRefused
 from app.manifest import InputSpec, Manifest
@@ -39,7 +43,7 @@ class Model:
     folder: Path
     manifest: Manifest
     golden: Golden
-    engine: Engines
+    engine: Engines | Batcher
     graph_bytes: int
 
     @property
@@ -52,7 +56,7 @@ class Model:
         return Engine(read_graph(self.folder, self.manifest), threads=threads, preference=preference)
 
 
-def load(folder: Path, *, threads: int, preference: Preference) -> Model:
+def load(folder: Path, *, threads: int, preference: Preference, options: DeviceOptions = DEFAULT) -> Model:
     """Read `<name>/<version>/` and let it prove itself.
 
     Raises:
@@ -61,10 +65,9 @@ def load(folder: Path, *, threads: int, preference: Preference) -> Model:
     manifest = read_manifest(folder)
     graph = read_graph(folder, manifest)
     golden = read_golden(folder, manifest.input)
-    engine = open_engines(graph, threads=threads, preference=preference)
+    engine = open_engines(graph, manifest.input, threads=threads, preference=preference, options=options)
     check_ports(engine, manifest.input)
-    check_golden(engine.latency, golden, 1, manifest.golden_tolerance)
-    check_golden(engine.throughput, golden, 2, manifest.golden_tolerance)
+    engine.prove(lambda one, count: check_golden(one, golden, count, manifest.golden_tolerance))
     return Model(folder, manifest, golden, engine, len(graph))
 
 
@@ -105,21 +108,37 @@ def read_golden(folder: Path, spec: InputSpec) -> Golden:
     return golden
 
 
-def open_engines(graph: bytes, *, threads: int, preference: Preference) -> Engines:
+def open_engines(
+    graph: bytes, spec: InputSpec, *, threads: int, preference: Preference, options: DeviceOptions
+) -> Engines | Batcher:
     """Sessions over the graph, on the device that was insisted on."""
     try:
-        engine = Engines(graph, threads=threads, preference=preference)
+        engine = _open(graph, spec, threads, preference, options)
     except Exception as error:  # onnxruntime's exceptions share no other base
         raise ModelRefused(f"onnxruntime cannot run model.onnx: {error}") from error
-    if preference == "cuda" and engine.provider != CUDA:
+    if engine.provider != INSISTED.get(preference, engine.provider):
         raise ModelRefused(
-            f"provider=cuda was asked for, but the session runs on {engine.provider}: install CUDA 13 and "
-            "cuDNN 9 (pip install onnxruntime-gpu[cuda,cudnn]), or set POLYPRUNE_PROVIDER=auto."
+            f"provider={preference} was asked for, but the session runs on {engine.provider}: install its libraries "
+            "(docs/gpu.md), or set POLYPRUNE_PROVIDER=auto."
         )
     return engine
 
 
-def check_ports(engine: Engines, spec: InputSpec) -> None:
+def _open(
+    graph: bytes, spec: InputSpec, threads: int, preference: Preference, options: DeviceOptions
+) -> Engines | Batcher:
+    """Batches on a device, and where they were asked for; else a session for each case."""
+    on_request = options.delay_ms is not None
+    if on_request or wanted_providers(preference) != [CPU]:
+        size = (spec.height, spec.width)
+        one = partial(Bound, graph, size=size, threads=threads, preference=preference, options=options)
+        batcher = Batcher(one, options)
+        if on_request or batcher.provider != CPU:
+            return batcher
+    return Engines(graph, threads=threads, preference=preference)
+
+
+def check_ports(engine: Engines | Batcher, spec: InputSpec) -> None:
     """The graph's one input and one output are as docs/design.md has them, with a batch size left open."""
     frames = Port("frames", "tensor(uint8)", ("N", spec.height, spec.width, 3))
     probability = Port("probability", "tensor(float)", ("N", spec.height, spec.width))

@@ -84,6 +84,33 @@ def red_graph(
     return model.SerializeToString()
 
 
+def picky_graph() -> bytes:
+    """A red graph that fails at run time on frames whose first sample is not 0: an index out of its table."""
+    model = onnx.load_from_string(red_graph())
+    add = [
+        helper.make_node("Slice", ["frames", "starts", "ends", "axes"], ["corner"]),
+        helper.make_node("Cast", ["corner"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["looked_up"]),
+        helper.make_node("Squeeze", ["looked_up", "last"], ["offset"]),
+    ]
+    values = {
+        "starts": np.int64([0, 0, 0]),
+        "ends": np.int64([1, 1, 1]),
+        "axes": np.int64([1, 2, 3]),
+        "table": np.float32([0]),
+        "last": np.int64([3]),
+    }
+    *before, cast = model.graph.node
+    before[1].output[0] = "plain_level"
+    sum_up = helper.make_node("Add", ["plain_level", "offset"], ["level"])
+    nodes = [*add, *before[:2], sum_up, *before[2:], cast]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in values.items())
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
 def manifest(name: str, version: str, graph: bytes, **changes: Any) -> dict[str, Any]:
     """A manifest of a red graph, with some fields changed."""
     return {

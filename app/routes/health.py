@@ -34,6 +34,7 @@ class Readiness(BaseModel):
     status: Literal["ready"] = "ready"
     default: Annotated[str, Field(description="name/version that serves where none is named")]
     ready: list[str]
+    providers: Annotated[dict[str, str], Field(description="where each ready model really runs")]
     refused: list[RefusedFolder]
 
 
@@ -55,7 +56,8 @@ async def readiness(services: Serviced) -> Readiness:
         default = services.check_ready().id
     except NoModelReady as error:
         raise NoModelReady(str(error), refused=[folder.model_dump() for folder in refused]) from error
-    return Readiness(default=default, ready=[model.id for model in registry.ready], refused=refused)
+    providers = {model.id: model.engine.provider for model in registry.ready}
+    return Readiness(default=default, ready=list(providers), providers=providers, refused=refused)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -18,7 +18,7 @@ import pytest
 from pydantic import ValidationError
 
 import app
-from app import errors, settings
+from app import cuda, errors, settings
 from app.manifest import Manifest
 from app.settings import Settings
 from tests import dicom
@@ -249,9 +249,29 @@ def test_command_line_serves_and_ends_on_sigterm(tmp_path: Path) -> None:
     assert "Traceback" not in rest
 
 
+@pytest.mark.skipif(cuda.devices() > 0, reason="there is a CUDA device")
+def test_a_required_gpu_that_is_not_there_stops_the_start(models_dir: Path) -> None:
+    process = start(models_dir, POLYPRUNE_REQUIRE_GPU="true")
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert text == "POLYPRUNE_REQUIRE_GPU: the driver shows no CUDA device, see docs/gpu.md\n"
+    with pytest.raises(GpuRequired, match="red-pruned/1: provider=cuda was asked for"), running(
+        Settings(models_dir=models_dir, require_gpu=True)
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "impossible", [{"provider": "cpu", "require_gpu": True}, {"provider": "tensorrt", "cuda_graphs": True}]
+)
+def test_settings_that_exclude_each_other(impossible: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="xpected"):
+        Settings(**impossible)
+
+
 def test_command_line_names_a_bad_setting(tmp_path: Path) -> None:
     process = start(tmp_path, POLYPRUNE_PROVIDER="tpu")
     _, text = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert text.startswith("POLYPRUNE_PROVIDER: Input should be 'auto', 'cpu' or 'cuda'")
+    assert text.startswith("POLYPRUNE_PROVIDER: Input should be 'auto', 'cpu', 'cuda' or 'tensorrt'")
     assert "Traceback" not in text
