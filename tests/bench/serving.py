@@ -30,13 +30,14 @@ PATH = "/v1/segment"
 
 
 @contextmanager
-def service(models_dir: Path, model: str) -> Iterator[int]:
-    """The service as its own process on the CPU, and its port."""
+def service(models_dir: Path, model: str, **more: str) -> Iterator[int]:
+    """The service as its own process, on the CPU unless more variables say otherwise, and its port."""
     variables = {
         "POLYPRUNE_MODELS_DIR": str(models_dir),
         "POLYPRUNE_DEFAULT_MODEL": model,
         "POLYPRUNE_PORT": "0",
         "POLYPRUNE_PROVIDER": "cpu",
+        **more,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "app"], env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True
