@@ -123,11 +123,11 @@ def _is_there(name: str, engine: Engine) -> bool:
 
 
 def _batched(model: Model, seconds: float) -> None:
+    frames = model.golden.frame[None]
     for graphs in (False, True):
         for instances in (1, 2):
             options = DeviceOptions(instances=instances, sizes=(1, 2, 4, 8, 16), graphs=graphs)
             engine = load(model.folder, threads=1, preference="cuda", options=options).engine
-            frames = model.golden.frame[None]
             taken = hammer(lambda engine=engine: lambda: engine.run(frames), 32, seconds)
             print(
                 f"  batcher, {instances} instances, graphs {graphs!s:5s}  {len(taken) / seconds:8.0f} frames/s"
