@@ -39,6 +39,7 @@ class DeviceOptions:
         sizes: of the batches that are run; fewer frames are filled up to the next.
         delay_ms: how long a frame waits for others. None: not at all on a device, and no batches on the CPU.
         graphs: record a CUDA graph for each size, and replay it.
+        fallback: after a fault of the device, repeat a frame's run on the CPU.
         engine_cache: folder where TensorRT keeps what it built; None: it builds at each start.
     """
 
@@ -46,6 +47,7 @@ class DeviceOptions:
     sizes: tuple[int, ...] = (1, 2, 4, 8)
     delay_ms: float | None = None
     graphs: bool = False
+    fallback: bool = False
     engine_cache: Path | None = None
 
     @property

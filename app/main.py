@@ -128,6 +128,9 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
         metrics.models.labels(state).set_function(partial(_count, repository, state))
     metrics.watch_runs(lambda: {model.id: model.engine.runs for model in repository.registry.ready})
     metrics.watch_providers(lambda: {model.id: model.engine.provider for model in repository.registry.ready})
+    metrics.watch_failures(
+        lambda: {model.id: (model.engine.fault is None, model.engine.failures) for model in repository.registry.ready}
+    )
     return Services(
         settings=settings,
         repository=repository,
@@ -176,6 +179,7 @@ def _device_options(settings: Settings) -> DeviceOptions:
         sizes=tuple(sorted({int(size) for size in settings.batch_sizes.split(",")})),
         delay_ms=settings.batch_delay_ms,
         graphs=settings.cuda_graphs,
+        fallback=settings.cpu_fallback,
         engine_cache=settings.tensorrt_cache,
     )
 

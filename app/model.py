@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from app.batcher import Batcher
+from app.batcher import Batcher, Check
 from app.binding import Bound
 from app.device import CPU, DEFAULT, INSISTED, DeviceOptions, Preference, wanted_providers
 from app.engine import Engine, Port
 from app.engines import Engines
 from app.errors import ModelRefused
 from app.manifest import InputSpec, Manifest
+from app.network import Network
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Model:
     folder: Path
     manifest: Manifest
     golden: Golden
-    engine: Engines | Batcher
+    engine: Network
     graph_bytes: int
 
     @property
@@ -65,9 +66,15 @@ def load(folder: Path, *, threads: int, preference: Preference, options: DeviceO
     manifest = read_manifest(folder)
     graph = read_graph(folder, manifest)
     golden = read_golden(folder, manifest.input)
-    engine = open_engines(graph, manifest.input, threads=threads, preference=preference, options=options)
-    check_ports(engine, manifest.input)
-    engine.prove(lambda one, count: check_golden(one, golden, count, manifest.golden_tolerance))
+
+    def check(engine: Engine, count: int) -> None:
+        check_golden(engine, golden, count, manifest.golden_tolerance)
+
+    def proven(where: Preference) -> Engines | Batcher:
+        return open_proven(graph, manifest.input, check, threads=threads, preference=where, options=options)
+
+    id_ = f"{manifest.name}/{manifest.version}"
+    engine = Network(id_, proven, preference, fallback=options.fallback)
     return Model(folder, manifest, golden, engine, len(graph))
 
 
@@ -106,6 +113,16 @@ def read_golden(folder: Path, spec: InputSpec) -> Golden:
     _expect("golden.npz frame", golden.frame, np.dtype(np.uint8), (*size, 3))
     _expect("golden.npz probability", golden.probability, np.dtype(np.float32), size)
     return golden
+
+
+def open_proven(
+    graph: bytes, spec: InputSpec, check: Check, *, threads: int, preference: Preference, options: DeviceOptions
+) -> Engines | Batcher:
+    """Sessions that have run the check in every size that they are for. Raises ModelRefused."""
+    engine = open_engines(graph, spec, threads=threads, preference=preference, options=options)
+    check_ports(engine, spec)
+    engine.prove(check)
+    return engine
 
 
 def open_engines(

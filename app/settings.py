@@ -59,6 +59,10 @@ class Settings(BaseSettings):
             "those that wait anyway are run together, and no batches on the CPU.",
         ),
     ] = None
+    cpu_fallback: Annotated[
+        bool,
+        Field(description="After a fault of the GPU, answer the frame from the CPU, and say so in the answer."),
+    ] = False
     cuda_graphs: Annotated[
         bool, Field(description="Record a CUDA graph for each size of batch when a model is loaded, and replay it.")
     ] = False

@@ -11,6 +11,7 @@ import pytest
 
 from app import cuda, model, registry
 from app.batcher import Batcher
+from app.clock import Clock
 from app.device import CUDA, TENSORRT, DeviceOptions
 from app.engine import Engine
 from app.loader import Loader
@@ -27,7 +28,7 @@ def test_models_prove_themselves_on_cuda(models_dir):
     found = registry.scan(models_dir, threads=2, preference="cuda")
     assert not found.refused
     assert {one.engine.provider for one in found.ready} == {CUDA}
-    assert all(isinstance(one.engine, Batcher) for one in found.ready)
+    assert all(isinstance(one.engine.sessions, Batcher) for one in found.ready)
 
 
 @pytest.mark.parametrize("options", [DeviceOptions(), DeviceOptions(instances=2), GRAPHS])
@@ -41,7 +42,7 @@ def test_the_shipped_models_agree_with_the_cpu(options):
         frames += np.arange(13, dtype=np.uint8)[:, None, None, None]
         expected = one.new_engine(threads=2, preference="cpu").run(frames)
         with ThreadPoolExecutor(13) as pool:
-            found_ones = list(pool.map(lambda frame, one=one: one.engine.run(frame[None])[0], frames))
+            found_ones = list(pool.map(lambda frame, one=one: one.engine.run(frame[None], Clock())[0], frames))
         np.testing.assert_allclose(np.stack(found_ones), expected, atol=one.manifest.golden_tolerance)
         one.engine.close()
 
@@ -52,7 +53,7 @@ def test_a_model_loaded_while_graphs_are_replayed_spoils_none(models_dir):
     frames = np.random.default_rng(0).integers(0, 256, (200, *serving.golden.frame.shape), np.uint8)
     expected = Engine(synthetic.red_graph(), preference="cpu").run(frames)
     with ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(serving.engine.run, frame[None]) for frame in frames]
+        answers = [pool.submit(serving.engine.run, frame[None], Clock()) for frame in frames]
         for _ in range(3):
             model.load(folder, threads=1, preference="cuda", options=GRAPHS)
     np.testing.assert_allclose(np.concatenate([answer.result() for answer in answers]), expected, atol=1e-4)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from app import registry
-from app.engine import cuda_devices
+from app import cuda, registry
+from app.clock import Clock
 from app.errors import ModelRefused, NoModelReady, UnknownModel
 from app.model import load
 from app.registry import Registry
@@ -106,7 +106,7 @@ def test_sound_folder_loads(tmp_path: Path) -> None:
     model = load(write_model(tmp_path, "red", "3"), threads=1, preference="cpu")
     assert (model.id, model.engine.provider) == ("red/3", "CPUExecutionProvider")
     frames = np.stack([colonoscopy(SIZE, SIZE)] * 3)
-    np.testing.assert_allclose(model.engine.run(frames), frames[..., 0] / 255, atol=1e-6)
+    np.testing.assert_allclose(model.engine.run(frames, Clock()), frames[..., 0] / 255, atol=1e-6)
 
 
 def test_a_second_session_where_it_helps(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_second_session_where_it_helps(tmp_path: Path) -> None:
 
 
 def test_cuda_that_is_insisted_on_and_missing_is_a_refusal(tmp_path: Path) -> None:
-    if cuda_devices():
+    if cuda.devices():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(ModelRefused, match="runs on CPUExecutionProvider"):
         load(write_model(tmp_path, "red"), threads=1, preference="cuda")

@@ -28,6 +28,7 @@ import onnxruntime
 
 from app import cuda, latency, machine
 from app.binding import Bound
+from app.clock import Clock
 from app.device import CPU, TENSORRT, DeviceOptions, Preference
 from app.engine import Engine
 from app.loader import Loader
@@ -128,7 +129,7 @@ def _batched(model: Model, seconds: float) -> None:
         for instances in (1, 2):
             options = DeviceOptions(instances=instances, sizes=(1, 2, 4, 8, 16), graphs=graphs)
             engine = load(model.folder, threads=1, preference="cuda", options=options).engine
-            taken = hammer(lambda engine=engine: lambda: engine.run(frames), 32, seconds)
+            taken = hammer(lambda engine=engine: lambda: engine.run(frames, Clock()), 32, seconds)
             print(
                 f"  batcher, {instances} instances, graphs {graphs!s:5s}  {len(taken) / seconds:8.0f} frames/s"
                 f"  p99 {1e3 * np.percentile(taken, 99):7.3f} ms"
