@@ -53,7 +53,7 @@ def page_locked(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         return np.zeros(shape, dtype)
     memory = (ctypes.c_char * count).from_address(pointer.value)
     weakref.finalize(memory, _free, pointer).atexit = False  # the driver is gone by then
-    return np.ndarray(shape, dtype, buffer=memory)
+    return np.ndarray(shape, dtype, buffer=memoryview(memory))
 
 
 def _free(pointer: ctypes.c_void_p) -> None:
