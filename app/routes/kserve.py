@@ -187,9 +187,16 @@ INFERRED: dict[int | str, dict[str, Any]] = {
         "headers": {HEADER_LENGTH: {"description": "bytes of JSON", "schema": {"type": "string"}}},
         "content": {JSON: {}, BINARY: {"schema": {"type": "string", "format": "binary"}}},
     },
-    **LOOKED_UP,
-    **failures(errors.NetworkFailed, errors.ModelOutOfService),
-    **failures(BadInference, errors.BodyTooLarge, errors.UnsupportedMediaType),
+    **failures(
+        UnknownModel,
+        BadParameter,
+        NoModelReady,
+        errors.NetworkFailed,
+        errors.ModelOutOfService,
+        BadInference,
+        errors.BodyTooLarge,
+        errors.UnsupportedMediaType,
+    ),
 }
 
 
