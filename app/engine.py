@@ -10,8 +10,20 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as kinds
 
 from app.device import CPU, Preference, Providers, wanted_providers
+
+# What onnxruntime raises from a run. Its own kinds share no base but Exception; copies of ours raise RuntimeError.
+FAILURES = (
+    kinds.EPFail,
+    kinds.EngineError,
+    kinds.Fail,
+    kinds.InvalidArgument,
+    kinds.NotImplemented,
+    kinds.RuntimeException,
+    RuntimeError,
+)
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,9 @@ from app import cuda
 from app.batcher import Batcher
 from app.clock import Clock
 from app.device import CPU, Preference
+from app.engine import FAILURES
 from app.engines import Engines
-from app.errors import ModelOutOfService, NetworkFailed, PolypruneError
+from app.errors import ModelOutOfService, ModelRefused, NetworkFailed
 
 Open = Callable[[Preference], Engines | Batcher]
 
@@ -100,9 +101,7 @@ class Network:
         sessions = self.sessions
         try:
             return sessions.run(frames)
-        except PolypruneError:
-            raise
-        except Exception as error:  # onnxruntime's exceptions share no other base
+        except FAILURES as error:
             self._take_out(sessions, error)
             reason = device_fault(error) if self._fallback else None
             if reason is None:
@@ -152,7 +151,7 @@ class Network:
                 self._fallen_back += 1
             clock.fallback, clock.provider = reason, CPU
             return sessions.run(frames)
-        except Exception as error:
+        except (*FAILURES, ModelRefused) as error:
             raise NetworkFailed(f"The network of {self._name} failed on the CPU too: {_brief(error)}") from error
 
     @cached_property

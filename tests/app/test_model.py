@@ -111,8 +111,8 @@ def test_sound_folder_loads(tmp_path: Path) -> None:
 
 def test_a_second_session_where_it_helps(tmp_path: Path) -> None:
     folder = write_model(tmp_path, "red")
-    one = load(folder, threads=1, preference="cpu").engine
-    two = load(folder, threads=2, preference="cpu").engine
+    one = load(folder, threads=1, preference="cpu").engine.sessions
+    two = load(folder, threads=2, preference="cpu").engine.sessions
     assert one.latency is one.throughput
     assert two.latency is not two.throughput
 
