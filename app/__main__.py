@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from app import logs, settings
+from app import cuda, logs, settings
 from app.errors import KeysRefused
 from app.main import create_app, drain, end_streams
 from app.server import Server
@@ -23,6 +23,9 @@ def main() -> None:
     logs.configure(chosen.log_level, chosen.log_format)
     for name in settings.unknown_names():
         logging.warning("%s is not a setting: docs/settings.md lists them", name)
+    if chosen.require_gpu and not cuda.devices():
+        print(f"{PREFIX}REQUIRE_GPU: the driver shows no CUDA device, see docs/gpu.md", file=sys.stderr)
+        sys.exit(2)
     try:
         app = create_app(chosen)
     except KeysRefused as error:

@@ -12,6 +12,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.timings: dict[str, float] = {}
+        self.provider: str | None = None  # where the network ran, if not where its model's sessions do
+        self.fallback: str | None = None  # and why
         self._made = time.perf_counter()
 
     def mark(self, name: str) -> None:
@@ -33,4 +35,5 @@ class Clock:
 
     def header(self) -> str:
         """The value of a `Server-Timing` header (W3C Server Timing, section 2)."""
-        return ", ".join(f"{name};dur={duration:.3f}" for name, duration in self.timings.items())
+        fields = [f"{name};dur={duration:.3f}" for name, duration in self.timings.items()]
+        return ", ".join([*fields, f"fallback;desc={self.fallback}"] if self.fallback else fields)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import sys
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as kinds
 
-Preference = Literal["auto", "cpu", "cuda"]
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
+from app.device import CPU, Preference, Providers, wanted_providers
 
-# onnxruntime's defaults double the arena on each growth, search the convolution algorithms exhaustively on
-# first use, and round to TF32, which the golden frame's tolerance does not allow for.
-CUDA_OPTIONS = {
-    "arena_extend_strategy": "kSameAsRequested",
-    "cudnn_conv_algo_search": "HEURISTIC",
-    "use_tf32": "0",
-}
+# What onnxruntime raises from a run. Its own kinds share no base but Exception; copies of ours raise RuntimeError.
+FAILURES = (
+    kinds.EPFail,
+    kinds.EngineError,
+    kinds.Fail,
+    kinds.InvalidArgument,
+    kinds.NotImplemented,
+    kinds.RuntimeException,
+    RuntimeError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +53,7 @@ class Engine:
     """
 
     def __init__(self, graph: bytes, *, threads: int = 1, preference: Preference = "auto") -> None:
-        wanted = wanted_providers(preference)
-        options = session_options(threads)
-        if wanted == [CPU]:
-            _share_arena(options)
-        self._session = onnxruntime.InferenceSession(graph, sess_options=options, providers=wanted)
-        if len(wanted) > 1 and self.provider == CPU:
-            log.warning("There is a CUDA device, but the session runs on the CPU: install CUDA 13 and cuDNN 9.")
+        self._session = open_session(graph, threads, wanted_providers(preference))
 
     @property
     def provider(self) -> str:
@@ -80,6 +74,18 @@ class Engine:
         """Frames uint8 [N, H, W, 3] RGB -> probability float32 [N, H, W]."""
         (probability,) = self._session.run(["probability"], {"frames": frames})
         return np.asarray(probability)
+
+
+def open_session(graph: bytes, threads: int, wanted: Providers) -> onnxruntime.InferenceSession:
+    """A session on the best of the providers that works; one that fails raises and changes no provider by itself."""
+    options = session_options(threads)
+    if wanted == [CPU]:
+        _share_arena(options)
+    session = onnxruntime.InferenceSession(graph, sess_options=options, providers=wanted)
+    session.disable_fallback()
+    if len(wanted) > 1 and session.get_providers()[0] == CPU:
+        log.warning("There is a CUDA device, but the session runs on the CPU: install CUDA 13 and cuDNN 9.")
+    return session
 
 
 def session_options(threads: int) -> Any:
@@ -111,36 +117,6 @@ def _register_arena() -> None:
     )
     # No limit, and growth by doubling (0: kNextPowerOfTwo), whose blocks fit more models than blocks as requested.
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, 0, -1, -1))
-
-
-def wanted_providers(preference: Preference) -> list[str | tuple[str, dict[str, str]]]:
-    """The providers to ask for, best first."""
-    if preference == "cpu" or CUDA not in onnxruntime.get_available_providers() or not cuda_devices():
-        return [CPU]
-    _preload_cuda()
-    return [(CUDA, CUDA_OPTIONS), CPU]
-
-
-@cache
-def cuda_devices() -> int:
-    """How many CUDA devices the driver shows; 0 without a driver.
-
-    onnxruntime lists CUDA as available wherever it was built with it, so that the driver is asked instead.
-    """
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-    return count.value if found else 0
-
-
-@cache
-def _preload_cuda() -> None:
-    # The CUDA and cuDNN of pip's nvidia packages are not on the loader's path; older releases lack the call.
-    if hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()
 
 
 def _port(node: Any) -> Port:

@@ -7,13 +7,15 @@ through its C interface only, and its optimizer makes new ones anyway); what run
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engine import CPU, Engine, Port, Preference
+from app.device import CPU, Preference
+from app.engine import Engine, Port
 
 # Whether this thread's work is the only one in the workers. Admission sets it; work from elsewhere is not alone.
 alone: ContextVar[bool] = ContextVar("alone", default=False)
@@ -52,6 +54,19 @@ class Engines:
     def outputs(self) -> list[Port]:
         """What the graph gives."""
         return self.latency.outputs
+
+    @property
+    def in_flight(self) -> int:
+        """Frames that sessions hold beyond those that a core works on: none."""
+        return 0
+
+    def prove(self, check: Callable[[Engine, int], None]) -> None:
+        """Let a check run each session with the batch that it is for, or one more. It warms them up too."""
+        check(self.latency, 1)
+        check(self.throughput, 2)
+
+    def close(self) -> None:
+        """Nothing to end: the sessions have no threads of ours."""
 
     def run(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Frames uint8 [N, H, W, 3] RGB -> probability float32 [N, H, W]."""

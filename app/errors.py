@@ -20,7 +20,10 @@
     │   ├── UnknownModel             404  unknown-model
     │   ├── NoModelReady             503  no-model-ready
     │   ├── ModelRefused             422  model-refused
-    │   └── ModelIsDefault           409  model-is-default
+    │   ├── ModelIsDefault           409  model-is-default
+    │   ├── NetworkFailed            500  network-failed
+    │   ├── ModelOutOfService        503  model-out-of-service
+    │   └── GpuRequired                -  (no model runs on one; stops the start)
     ├── AccessError
     │   ├── Unauthorized             401  unauthorized
     │   ├── Forbidden                403  forbidden
@@ -30,6 +33,7 @@
     ├── AvailabilityError
     │   ├── Overloaded               503  overloaded
     │   ├── Draining                 503  draining
+    │   ├── DeviceLost               503  device-lost
     │   └── TooManyStreams           503  too-many-streams
     └── BenchmarkError
         ├── UnknownBenchmark         404  unknown-benchmark
@@ -238,6 +242,31 @@ class ModelIsDefault(ModelError):
     example = "'polyp-x' is the default model: PUT /v1/models/default another one first."
 
 
+class NetworkFailed(ModelError):
+    """onnxruntime raised while the network ran."""
+
+    status = 500
+    slug = "network-failed"
+    title = "The network failed"
+    example = "The network of polyp-x/2 failed on this frame: Non-zero status code returned while running Conv node."
+
+
+class ModelOutOfService(ModelError):
+    """Its sessions failed; `retry_after` are the seconds to wait for new ones."""
+
+    status = 503
+    slug = "model-out-of-service"
+    title = "Model out of service"
+    example = (
+        "polyp-x/2 is out of service after CUDA failure 2: out of memory: new sessions are being tried, come back in "
+        "1 s, or name another model."
+    )
+
+
+class GpuRequired(ModelError):
+    """The operator asked for a GPU, and no model runs on one."""
+
+
 class AccessError(PolypruneError):
     """Who asks, and how often. `retry_after` is in seconds, and answers as the header too."""
 
@@ -302,6 +331,15 @@ class Draining(AvailabilityError):
     slug = "draining"
     title = "The service stops"
     example = "The service was told to stop: send new requests to another instance."
+
+
+class DeviceLost(AvailabilityError):
+    """The CUDA context is lost, and this process never gets another."""
+
+    status = 503
+    slug = "device-lost"
+    title = "The GPU is lost"
+    example = "The process has lost its CUDA context, and gets no new one: restart it."
 
 
 class TooManyStreams(AvailabilityError):

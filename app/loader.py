@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.engine import Preference
+from app.device import DEFAULT, DeviceOptions, Preference
 from app.errors import ModelRefused
 from app.model import Model, load
 
@@ -28,6 +28,7 @@ class Loader:
     models_dir: Path
     threads: int
     preference: Preference
+    options: DeviceOptions = DEFAULT
 
     def listing(self) -> dict[str, Path]:
         """The version folders by `name/version`, sorted; they alone may be loaded, so that no name is a path."""
@@ -55,7 +56,7 @@ class Loader:
         for path in (folder, *(folder / name for name in ("manifest.json", "model.onnx", "golden.npz"))):
             if not path.resolve().is_relative_to(root):
                 raise ModelRefused(f"{path.name} is a link that leaves {root}: copy it into the folder.")
-        return load(folder, threads=self.threads, preference=self.preference)
+        return load(folder, threads=self.threads, preference=self.preference, options=self.options)
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -16,10 +16,12 @@ from app import __version__, keys, machine
 from app.admission import Admission
 from app.benchmark.jobs import Benchmarks
 from app.benchmark.store import Store
-from app.errors import ResultsUnavailable
+from app.device import CPU, DeviceOptions
+from app.errors import GpuRequired, ResultsUnavailable
 from app.keys import Keys
 from app.kserve.statistics import Statistics
 from app.limits import Limits
+from app.loader import Loader
 from app.metrics import Metrics
 from app.repository import Repository
 from app.routes import (
@@ -71,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.services = services
         yield
         await to_thread.run_sync(services.benchmarks.close)
+        await to_thread.run_sync(services.repository.close)
 
     app = FastAPI(
         title="Polyprune",
@@ -120,16 +123,22 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
     # One frame is one core's work: OpenCV's own threads would take the cores from the other frames.
     cv2.setNumThreads(1)
     repository = await to_thread.run_sync(_scan, settings)
+    if settings.require_gpu:
+        _check_gpu(repository)
     for state in ("ready", "refused", "unloaded"):
         metrics.models.labels(state).set_function(partial(_count, repository, state))
     metrics.watch_runs(lambda: {model.id: model.engine.runs for model in repository.registry.ready})
+    metrics.watch_providers(lambda: {model.id: model.engine.provider for model in repository.registry.ready})
+    metrics.watch_failures(
+        lambda: {model.id: (model.engine.fault is None, model.engine.failures) for model in repository.registry.ready}
+    )
     return Services(
         settings=settings,
         repository=repository,
         benchmarks=await to_thread.run_sync(_benchmarks, settings),
         metrics=metrics,
         streams=Streams(settings.max_streams, metrics.streams),
-        admission=_admission(settings, metrics),
+        admission=_admission(settings, metrics, repository),
         draining=Event(),
         statistics=Statistics(),
     )
@@ -153,16 +162,42 @@ def _count(repository: Repository, state: str) -> int:
     return len(getattr(repository.registry, state))
 
 
-def _admission(settings: Settings, metrics: Metrics) -> Admission:
-    workers = settings.workers or machine.cores()
+def _admission(settings: Settings, metrics: Metrics, repository: Repository) -> Admission:
+    workers = settings.workers or machine.cores() + _in_batches(repository)
     queue = QUEUE_PER_WORKER * workers if settings.queue is None else settings.queue
     return Admission(workers=workers, queue=queue, metrics=metrics)
 
 
+def _in_batches(repository: Repository) -> int:
+    """Frames that are with a device or wait for it, and take no core meanwhile."""
+    return max((model.engine.in_flight for model in repository.registry.ready), default=0)
+
+
 def _scan(settings: Settings) -> Repository:
-    return Repository(
+    insisted = settings.require_gpu and settings.provider == "auto"
+    loader = Loader(
         settings.models_dir,
         threads=settings.threads or machine.cores(),
-        preference=settings.provider,
-        default=settings.default_model,
+        preference="cuda" if insisted else settings.provider,
+        options=_device_options(settings),
     )
+    return Repository(loader, settings.default_model)
+
+
+def _device_options(settings: Settings) -> DeviceOptions:
+    return DeviceOptions(
+        instances=settings.instances,
+        sizes=tuple(sorted({int(size) for size in settings.batch_sizes.split(",")})),
+        delay_ms=settings.batch_delay_ms,
+        graphs=settings.cuda_graphs,
+        fallback=settings.cpu_fallback,
+        engine_cache=settings.tensorrt_cache,
+    )
+
+
+def _check_gpu(repository: Repository) -> None:
+    """Raises GpuRequired unless a model runs on one; those that do not were refused."""
+    registry = repository.registry
+    if not any(model.engine.provider != CPU for model in registry.ready):
+        reasons = "; ".join(f"{refusal.id}: {refusal.reason}" for refusal in registry.refused) or "there are no models"
+        raise GpuRequired(f"No model runs on a GPU, and POLYPRUNE_REQUIRE_GPU asks for one. {reasons}")

@@ -12,7 +12,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from app.clock import Clock
@@ -22,6 +22,8 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.0167, 0.025, 0.033, 0.04, 0.06, 0.08, 0
 
 
 Runs = Callable[[], Mapping[str, Mapping[str, int]]]
+Failures = Callable[[], Mapping[str, tuple[bool, int]]]
+Providers = Callable[[], Mapping[str, str]]
 
 
 class NetworkRuns(Collector):
@@ -37,6 +39,37 @@ class NetworkRuns(Collector):
             for session, count in runs.items():
                 family.add_metric([model, session], count)
         yield family
+
+
+class ModelProviders(Collector):
+    """Where each model really runs, as labels of a gauge that is always 1."""
+
+    def __init__(self, providers: Providers) -> None:
+        self._providers = providers
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One sample for each model."""
+        family = GaugeMetricFamily("polyprune_model_info", "Where a model runs", labels=["model", "provider"])
+        for model, provider in self._providers().items():
+            family.add_metric([model, provider], 1)
+        yield family
+
+
+class ModelFailures(Collector):
+    """Whether each model is in service, and how many runs of its sessions failed."""
+
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """One sample of both for each model."""
+        up = GaugeMetricFamily("polyprune_model_up", "1 while in service", labels=["model"])
+        failed = CounterMetricFamily("polyprune_network_failures", "Runs of networks that failed", labels=["model"])
+        for model, (serves, count) in self._failures().items():
+            up.add_metric([model], serves)
+            failed.add_metric([model], count)
+        yield up
+        yield failed
 
 
 class Metrics:
@@ -68,6 +101,14 @@ class Metrics:
     def watch_runs(self, runs: Runs) -> None:
         """Show runs of networks, by model and session, as they are when the metrics are asked for."""
         self._registry.register(NetworkRuns(runs))
+
+    def watch_providers(self, providers: Providers) -> None:
+        """Show where each model runs, as it is when the metrics are asked for."""
+        self._registry.register(ModelProviders(providers))
+
+    def watch_failures(self, failures: Failures) -> None:
+        """Show which models are in service, as it is when the metrics are asked for."""
+        self._registry.register(ModelFailures(failures))
 
     def exposition(self) -> bytes:
         """All of it in Prometheus's text format."""

@@ -12,16 +12,21 @@ import io
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from app.engine import CUDA, Engine, Port, Preference
+from app.batcher import Batcher, Check
+from app.binding import Bound
+from app.device import CPU, DEFAULT, INSISTED, DeviceOptions, Preference, wanted_providers
+from app.engine import Engine, Port
 from app.engines import Engines
 from app.errors import ModelRefused
 from app.manifest import InputSpec, Manifest
+from app.network import Network
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Model:
     folder: Path
     manifest: Manifest
     golden: Golden
-    engine: Engines
+    engine: Network
     graph_bytes: int
 
     @property
@@ -50,10 +55,11 @@ class Model:
     def reopened(self, *, threads: int, preference: Preference) -> Model:
         """The same model with sessions of its own over its graph, read and checked again; for benchmarks."""
         graph = read_graph(self.folder, self.manifest)
-        return replace(self, engine=open_engines(graph, threads=threads, preference=preference))
+        engine = watched(graph, self.manifest, self.golden, threads=threads, preference=preference, options=DEFAULT)
+        return replace(self, engine=engine)
 
 
-def load(folder: Path, *, threads: int, preference: Preference) -> Model:
+def load(folder: Path, *, threads: int, preference: Preference, options: DeviceOptions = DEFAULT) -> Model:
     """Read `<name>/<version>/` and let it prove itself.
 
     Raises:
@@ -62,11 +68,26 @@ def load(folder: Path, *, threads: int, preference: Preference) -> Model:
     manifest = read_manifest(folder)
     graph = read_graph(folder, manifest)
     golden = read_golden(folder, manifest.input)
-    engine = open_engines(graph, threads=threads, preference=preference)
-    check_ports(engine, manifest.input)
-    check_golden(engine.latency, golden, 1, manifest.golden_tolerance)
-    check_golden(engine.throughput, golden, 2, manifest.golden_tolerance)
+    engine = watched(graph, manifest, golden, threads=threads, preference=preference, options=options)
     return Model(folder, manifest, golden, engine, len(graph))
+
+
+def watched(
+    graph: bytes, manifest: Manifest, golden: Golden, *, threads: int, preference: Preference, options: DeviceOptions
+) -> Network:
+    """Sessions over the graph that have shown the golden frame's probability, and will again after a fault.
+
+    Raises:
+        ModelRefused: they do not.
+    """
+
+    def check(engine: Engine, count: int) -> None:
+        check_golden(engine, golden, count, manifest.golden_tolerance)
+
+    def proven(where: Preference) -> Engines | Batcher:
+        return open_proven(graph, manifest.input, check, threads=threads, preference=where, options=options)
+
+    return Network(f"{manifest.name}/{manifest.version}", proven, preference, fallback=options.fallback)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -106,21 +127,47 @@ def read_golden(folder: Path, spec: InputSpec) -> Golden:
     return golden
 
 
-def open_engines(graph: bytes, *, threads: int, preference: Preference) -> Engines:
+def open_proven(
+    graph: bytes, spec: InputSpec, check: Check, *, threads: int, preference: Preference, options: DeviceOptions
+) -> Engines | Batcher:
+    """Sessions that have run the check in every size that they are for. Raises ModelRefused."""
+    engine = open_engines(graph, spec, threads=threads, preference=preference, options=options)
+    check_ports(engine, spec)
+    engine.prove(check)
+    return engine
+
+
+def open_engines(
+    graph: bytes, spec: InputSpec, *, threads: int, preference: Preference, options: DeviceOptions
+) -> Engines | Batcher:
     """Sessions over the graph, on the device that was insisted on."""
     try:
-        engine = Engines(graph, threads=threads, preference=preference)
+        engine = _open(graph, spec, threads, preference, options)
     except Exception as error:  # onnxruntime's exceptions share no other base
         raise ModelRefused(f"onnxruntime cannot run model.onnx: {error}") from error
-    if preference == "cuda" and engine.provider != CUDA:
+    if engine.provider != INSISTED.get(preference, engine.provider):
         raise ModelRefused(
-            f"provider=cuda was asked for, but the session runs on {engine.provider}: install CUDA 13 and "
-            "cuDNN 9 (pip install onnxruntime-gpu[cuda,cudnn]), or set POLYPRUNE_PROVIDER=auto."
+            f"provider={preference} was asked for, but the session runs on {engine.provider}: install its libraries "
+            "(docs/gpu.md), or set POLYPRUNE_PROVIDER=auto."
         )
     return engine
 
 
-def check_ports(engine: Engines, spec: InputSpec) -> None:
+def _open(
+    graph: bytes, spec: InputSpec, threads: int, preference: Preference, options: DeviceOptions
+) -> Engines | Batcher:
+    """Batches on a device, and where they were asked for; else a session for each case."""
+    on_request = options.delay_ms is not None
+    if on_request or wanted_providers(preference) != [CPU]:
+        size = (spec.height, spec.width)
+        one = partial(Bound, graph, size=size, threads=threads, preference=preference, options=options)
+        batcher = Batcher(one, options)
+        if on_request or batcher.provider != CPU:
+            return batcher
+    return Engines(graph, threads=threads, preference=preference)
+
+
+def check_ports(engine: Engines | Batcher, spec: InputSpec) -> None:
     """The graph's one input and one output are as docs/design.md has them, with a batch size left open."""
     frames = Port("frames", "tensor(uint8)", ("N", spec.height, spec.width, 3))
     probability = Port("probability", "tensor(float)", ("N", spec.height, spec.width))

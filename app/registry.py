@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from app.engine import Preference
+from app.device import Preference
 from app.errors import NoModelReady, UnknownModel
 from app.loader import Loader, Refusal
 from app.model import Model
@@ -151,11 +151,15 @@ class Registry:
 
 def scan(models_dir: Path, *, threads: int, preference: Preference, default: str | None = None) -> Registry:
     """Load every `<name>/<version>/` in the folder; one that fails its proof stops no other."""
-    loader = Loader(models_dir, threads, preference)
+    return load_all(Loader(models_dir, threads, preference), default)
+
+
+def load_all(loader: Loader, default: str | None = None) -> Registry:
+    """As `scan`, with a loader that has more to say."""
     outcomes = [loader.attempt(name, folder) for name, folder in loader.listing().items()]
     registry = Registry([], [], default).tried(outcomes)
     if not registry.ready:
-        log.error("no model is ready in %s", models_dir.resolve())
+        log.error("no model is ready in %s", loader.models_dir.resolve())
     return registry
 
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from app.engine import Preference
 from app.errors import ModelIsDefault, ModelRefused, NoModelReady, UnknownModel
 from app.loader import Loader, Refusal
 from app.model import Model
-from app.registry import Registry, scan
+from app.registry import Registry, load_all
 
 T = TypeVar("T")
 
@@ -29,9 +28,9 @@ class Repository:
     Made, it has loaded every folder once. `default` is `name` or `name/version`, or None for the pruned one.
     """
 
-    def __init__(self, models_dir: Path, *, threads: int, preference: Preference, default: str | None = None) -> None:
-        self.registry = scan(models_dir, threads=threads, preference=preference, default=default)
-        self._loader = Loader(models_dir, threads, preference)
+    def __init__(self, loader: Loader, default: str | None = None) -> None:
+        self._loader = loader
+        self.registry = load_all(loader, default)
         self._changing = threading.Lock()
 
     def load(self, name: str, version: str | None = None) -> None:
@@ -79,6 +78,11 @@ class Repository:
         with self._changing:
             self.registry = self.registry.with_default(reference)
         log.info("the default model is %s", reference)
+
+    def close(self) -> None:
+        """End what the models have of their own; frames that wait are served first."""
+        for model in self.registry.ready:
+            model.engine.close()
 
     def _try(self, folders: dict[str, Path]) -> list[Refusal]:
         outcomes: list[Model | Refusal] = [self._loader.attempt(name, folder) for name, folder in folders.items()]

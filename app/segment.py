@@ -66,7 +66,7 @@ def segment_frame(
         fit = Stretch.of(frame, spec.height, spec.width)
         tensor = fit.apply(frame.pixels)  # [1, H, W, 3]
     with clock.stage("network"):
-        small = model.engine.run(tensor)[0]  # [H, W]
+        small = model.engine.run(tensor, clock)[0]  # [H, W]
     if steady is not None:
         with clock.stage("smooth"):
             small = steady(small)

@@ -31,12 +31,45 @@ class Settings(BaseSettings):
         ),
     ] = None
     provider: Annotated[
-        Literal["auto", "cpu", "cuda"],
+        Literal["auto", "cpu", "cuda", "tensorrt"],
         Field(
-            description="Where networks run. `auto`: on a CUDA device if there is one. `cuda`: models that "
-            "do not reach one are refused."
+            description="Where networks run. `auto`: on a CUDA device if there is one. `cuda`, `tensorrt`: models "
+            "that do not reach it are refused."
         ),
     ] = "auto"
+    require_gpu: Annotated[
+        bool, Field(description="Do not start without a model that runs on a GPU; `auto` is `cuda` then.")
+    ] = False
+    instances: Annotated[
+        int, Field(ge=1, le=16, description="Sessions of each model that batches are shared among, a stream each.")
+    ] = 1
+    batch_sizes: Annotated[
+        str,
+        Field(
+            pattern=r"^[1-9]\d{0,2}(\s*,\s*[1-9]\d{0,2})*$",
+            description="Sizes of batches, the largest is the most; fewer frames are filled up to the next.",
+        ),
+    ] = "1,2,4,8"
+    batch_delay_ms: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="Milliseconds that a frame waits for others to share a run with. Unset: 0 on a GPU, where "
+            "those that wait anyway are run together, and no batches on the CPU.",
+        ),
+    ] = None
+    cpu_fallback: Annotated[
+        bool,
+        Field(description="After a fault of the GPU, answer the frame from the CPU, and say so in the answer."),
+    ] = False
+    cuda_graphs: Annotated[
+        bool, Field(description="Record a CUDA graph for each size of batch when a model is loaded, and replay it.")
+    ] = False
+    tensorrt_cache: Annotated[
+        Path | None,
+        Field(description="Folder where TensorRT keeps what it built. Unset: it builds anew at each start."),
+    ] = None
     threads: Annotated[
         int,
         Field(
@@ -47,7 +80,13 @@ class Settings(BaseSettings):
         ),
     ] = 0
     workers: Annotated[
-        int, Field(ge=0, le=256, description="Frames that are worked on at once; 0 for one per CPU core.")
+        int,
+        Field(
+            ge=0,
+            le=256,
+            description="Frames that are worked on at once; 0 for one per CPU core, and with batches as many more "
+            "as these hold.",
+        ),
     ] = 0
     queue: Annotated[
         int | None,
@@ -160,6 +199,20 @@ class Settings(BaseSettings):
     log_format: Annotated[Literal["text", "json"], Field(description="`json`: one object a line, times in UTC.")] = (
         "text"
     )
+
+    @field_validator("require_gpu")
+    @classmethod
+    def _needs_another_provider(cls, required: bool, known: ValidationInfo) -> bool:
+        if required and known.data.get("provider") == "cpu":
+            raise ValueError("Expected POLYPRUNE_PROVIDER other than cpu with it")
+        return required
+
+    @field_validator("cuda_graphs")
+    @classmethod
+    def _belong_to_cuda(cls, graphs: bool, known: ValidationInfo) -> bool:
+        if graphs and known.data.get("provider") == "tensorrt":
+            raise ValueError("TensorRT records one graph only, and there are several sizes: expected cuda or auto")
+        return graphs
 
     @field_validator("tls_key")
     @classmethod

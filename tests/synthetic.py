@@ -84,6 +84,63 @@ def red_graph(
     return model.SerializeToString()
 
 
+def picky_graph() -> bytes:
+    """A red graph that fails at run time on frames whose first sample is above 127: an index out of its table."""
+    model = onnx.load_from_string(red_graph())
+    add = [
+        helper.make_node("Slice", ["frames", "starts", "ends", "axes"], ["corner"]),
+        helper.make_node("Cast", ["corner"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["looked_up"]),
+        helper.make_node("Squeeze", ["looked_up", "last"], ["offset"]),
+    ]
+    values = {
+        "starts": np.int64([0, 0, 0]),
+        "ends": np.int64([1, 1, 1]),
+        "axes": np.int64([1, 2, 3]),
+        "table": np.zeros(128, np.float32),
+        "last": np.int64([3]),
+    }
+    *before, cast = model.graph.node
+    before[1].output[0] = "plain_level"
+    sum_up = helper.make_node("Add", ["plain_level", "offset"], ["level"])
+    nodes = [*add, *before[:2], sum_up, *before[2:], cast]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in values.items())
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def greedy_graph() -> bytes:
+    """A red graph that asks for 2^50 bytes at run time on frames whose first sample is above 127."""
+    model = onnx.load_from_string(picky_graph())
+    index = [node.output[0] for node in model.graph.node].index("looked_up")
+    replacement = [
+        helper.make_node("Squeeze", ["index", "all_axes"], ["first"]),
+        helper.make_node("Div", ["first", "half"], ["above"]),
+        helper.make_node("Mul", ["above", "huge"], ["more"]),
+        helper.make_node("Add", ["more", "one"], ["length"]),
+        helper.make_node("Expand", ["zero", "length"], ["many"]),
+        helper.make_node("ReduceSum", ["many"], ["total"], keepdims=0),
+        helper.make_node("Mul", ["total", "nothing"], ["offset"]),
+    ]
+    nodes = [node for node in model.graph.node if node.output[0] not in ("looked_up", "offset")]
+    nodes[index:index] = replacement
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    values = {
+        "all_axes": np.int64([0, 1, 2]),
+        "half": np.int64([128]),
+        "huge": np.int64([2**48]),
+        "one": np.int64([1]),
+        "zero": np.float32([0]),
+        "nothing": np.float32(0),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in values.items())
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
 def manifest(name: str, version: str, graph: bytes, **changes: Any) -> dict[str, Any]:
     """A manifest of a red graph, with some fields changed."""
     return {

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app import render
 from app.benchmark.spec import Sample, Spec, Stage
 from app.clock import Clock
-from app.engine import CPU, Preference, wanted_providers
+from app.device import INSISTED, Preference, wanted_providers
 from app.fit import Stretch
 from app.model import Model
 from app.segment import segment, segment_frame
@@ -44,7 +44,12 @@ class Contender:
 def available() -> list[Preference]:
     """The providers that sessions can be opened on here, `auto` left out since it is one of them."""
     names: tuple[Preference, ...] = get_args(Preference)
-    return [name for name in names if name == "cpu" or (name != "auto" and wanted_providers(name) != [CPU])]
+    return [name for name in names if name == "cpu" or (name in INSISTED and _first(name) == INSISTED[name])]
+
+
+def _first(preference: Preference) -> str:
+    first = wanted_providers(preference)[0]
+    return first if isinstance(first, str) else first[0]
 
 
 def line_up(spec: Spec, models: Sequence[Model], sample: Sample, preference: Preference) -> list[Contender]:
@@ -76,7 +81,7 @@ def _network(model: Model, sample: Sample, batch: int) -> Contender:
     spec = model.manifest.input
     fit = Stretch.of(sample.frame, spec.height, spec.width)
     tensor = fit.apply(sample.frame.pixels)  # [1, H, W, 3]
-    run = partial(model.engine.run, np.repeat(tensor, batch, axis=0))
+    run = partial(model.engine.run, np.repeat(tensor, batch, axis=0), Clock())
     return Contender(model, "network", run, segment_frame(sample.frame, model, Clock()).mask)
 
 

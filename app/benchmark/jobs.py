@@ -15,7 +15,7 @@ from app.benchmark.measure import Proceed, measure
 from app.benchmark.result import Result, Series, State, Status
 from app.benchmark.spec import Sample, Spec
 from app.benchmark.store import Store
-from app.engine import Preference
+from app.device import Preference
 from app.errors import BenchmarkRunning, NoResult, PolypruneError, ResultsUnavailable
 from app.model import Model
 

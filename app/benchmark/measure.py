@@ -13,7 +13,7 @@ from app.benchmark.contender import Contender, line_up
 from app.benchmark.result import Load, ModelResult, Result, Series
 from app.benchmark.spec import LEAST_ROUNDS, Sample, Spec
 from app.benchmark.sweep import Level
-from app.engine import Preference
+from app.device import Preference
 from app.engines import alone
 from app.errors import BenchmarkError
 from app.model import Model

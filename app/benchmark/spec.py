@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import simplejpeg
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.engine import Preference
+from app.device import Preference
 from app.frames import Frame
 from app.model import Model
 

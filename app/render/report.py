@@ -105,7 +105,7 @@ def report(segmentation: Segmentation, model: Model, clock: Clock) -> Report:
     return Report(
         model=model.manifest.name,
         version=model.manifest.version,
-        provider=model.engine.provider,
+        provider=clock.provider or model.engine.provider,
         frame=FrameSize.of(segmentation),
         threshold=segmentation.threshold,
         lesions=found,

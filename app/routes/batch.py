@@ -118,7 +118,7 @@ async def segment_batch(
     if len(uploads) > most:
         raise TooManyFrames(f"The batch has {len(uploads)} frames, and at most {most} are taken: send several batches.")
     batch = Batch(model, name, query, services, request.url.path)
-    return StreamingResponse(batch.document(uploads), media_type=outputs.JSON, headers=model_headers(model))
+    return StreamingResponse(batch.document(uploads), media_type=outputs.JSON, headers=model_headers(model, Clock()))
 
 
 class Batch:

@@ -18,7 +18,7 @@ from app.benchmark.spec import Sample, Spec
 from app.benchmark.store import Summary, Trend
 from app.benchmark.table import table
 from app.decoding import decode_first
-from app.engine import Preference
+from app.device import Preference
 from app.errors import BadBody, BadParameter, UnsupportedMediaType
 from app.model import Model
 from app.registry import Registry

@@ -73,6 +73,8 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
         *FRAME_ERRORS,
         errors.BadParameter,
         errors.NoModelReady,
+        errors.NetworkFailed,
+        errors.ModelOutOfService,
     ),
 }
 

@@ -12,6 +12,7 @@ from app.routes.access import path_of
 EXPOSED = (
     "X-Polyprune-Model",
     "X-Polyprune-Provider",
+    "X-Polyprune-Fallback",
     "Server-Timing",
     "X-Request-Id",
     "Retry-After",

@@ -8,7 +8,9 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from app.errors import Draining, NoModelReady
+from app import cuda
+from app.device import CPU
+from app.errors import DeviceLost, Draining, ModelOutOfService, NoModelReady
 from app.routes.problems import documented
 from app.routes.services import Serviced
 
@@ -19,6 +21,13 @@ class Health(BaseModel):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
+
+
+class OutOfService(BaseModel):
+    """A model whose sessions failed; new ones are being tried."""
+
+    id: str
+    reason: str
 
 
 class RefusedFolder(BaseModel):
@@ -34,16 +43,20 @@ class Readiness(BaseModel):
     status: Literal["ready"] = "ready"
     default: Annotated[str, Field(description="name/version that serves where none is named")]
     ready: list[str]
+    providers: Annotated[dict[str, str], Field(description="where each ready model really runs")]
+    out_of_service: list[OutOfService]
     refused: list[RefusedFolder]
 
 
-@router.get("/healthz")
-async def health() -> Health:
-    """Answer while the process lives."""
+@router.get("/healthz", responses=documented(DeviceLost))
+async def health(services: Serviced) -> Health:
+    """Answer 200 while the process can do its work; a process whose GPU is lost cannot ever again."""
+    if any(model.engine.provider != CPU for model in services.registry.ready) and not cuda.alive():
+        raise DeviceLost(DeviceLost.example)
     return Health()
 
 
-@router.get("/readyz", responses=documented(NoModelReady, Draining))
+@router.get("/readyz", responses=documented(NoModelReady, ModelOutOfService, Draining))
 async def readiness(services: Serviced) -> Readiness:
     """Answer 200 from when the default model has proven itself until the service is told to stop.
 
@@ -55,7 +68,9 @@ async def readiness(services: Serviced) -> Readiness:
         default = services.check_ready().id
     except NoModelReady as error:
         raise NoModelReady(str(error), refused=[folder.model_dump() for folder in refused]) from error
-    return Readiness(default=default, ready=[model.id for model in registry.ready], refused=refused)
+    out = [OutOfService(id=model.id, reason=fault) for model in registry.ready if (fault := model.engine.fault)]
+    providers = {model.id: model.engine.provider for model in registry.ready}
+    return Readiness(default=default, ready=list(providers), providers=providers, out_of_service=out, refused=refused)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -12,13 +12,14 @@ from pydantic import BaseModel
 
 from app import __version__, errors
 from app.clock import Clock
-from app.engine import CUDA
+from app.device import CPU
 from app.errors import BadInference, BadParameter, Draining, NoModelReady, UnknownModel
 from app.kserve import compression, tensors
 from app.model import Model
 from app.routes.body import BINARY, JSON, read_bytes
 from app.routes.models import Part
 from app.routes.problems import failures
+from app.routes.segment import model_headers
 from app.routes.services import Serviced, Services
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -107,7 +108,7 @@ async def live() -> Live:
     return Live()
 
 
-@router.get("/v2/health/ready", responses=failures(NoModelReady, Draining))
+@router.get("/v2/health/ready", responses=failures(NoModelReady, errors.ModelOutOfService, Draining))
 async def ready(services: Serviced) -> Ready:
     """Answer 200 while the default model is ready and the service is not told to stop, like `/readyz`."""
     services.check_ready()
@@ -137,7 +138,7 @@ async def model_ready(model: Named) -> ModelReady:
 async def config(model: Named, services: Serviced) -> dict[str, Any]:
     """Describe the model as Triton's ModelConfig, in which the batch is no dimension."""
     size = model.manifest.input
-    kind = "KIND_GPU" if model.engine.provider == CUDA else "KIND_CPU"
+    kind = "KIND_CPU" if model.engine.provider == CPU else "KIND_GPU"
     return {
         "name": model.manifest.name,
         "platform": PLATFORM,
@@ -186,8 +187,16 @@ INFERRED: dict[int | str, dict[str, Any]] = {
         "headers": {HEADER_LENGTH: {"description": "bytes of JSON", "schema": {"type": "string"}}},
         "content": {JSON: {}, BINARY: {"schema": {"type": "string", "format": "binary"}}},
     },
-    **LOOKED_UP,
-    **failures(BadInference, errors.BodyTooLarge, errors.UnsupportedMediaType),
+    **failures(
+        UnknownModel,
+        BadParameter,
+        NoModelReady,
+        errors.NetworkFailed,
+        errors.ModelOutOfService,
+        BadInference,
+        errors.BodyTooLarge,
+        errors.UnsupportedMediaType,
+    ),
 }
 
 
@@ -210,18 +219,14 @@ def _infer(request: Request, body: bytes, model: Model, clock: Clock, services: 
         plain = compression.inflate(body, request.headers.get("content-encoding", ""), limits.max_body_bytes)
         asked = tensors.parse(plain, _header_length(request), model.manifest.input, limits.kserve_max_batch)
     with clock.stage("network"):
-        probability = model.engine.run(asked.frames)  # [N, H, W]
+        probability = model.engine.run(asked.frames, clock)  # [N, H, W]
     with clock.stage("render"):
         content, length = tensors.answer(asked, model.manifest.name, model.manifest.version, probability)
         headers = {} if length is None else {HEADER_LENGTH: str(length)}
         content, coding = _compressed(content, request)
     services.statistics.succeeded(model.id, len(asked.frames), clock)
     services.metrics.frames.labels(model.id, "tensor").inc(len(asked.frames))
-    headers |= coding | {
-        "X-Polyprune-Model": model.id,
-        "X-Polyprune-Provider": model.engine.provider,
-        "Server-Timing": clock.header(),
-    }
+    headers |= coding | model_headers(model, clock) | {"Server-Timing": clock.header()}
     return Response(content, media_type=JSON if length is None else BINARY, headers=headers)
 
 

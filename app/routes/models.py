@@ -34,7 +34,8 @@ class ModelEntry(BaseModel):
     default: Annotated[bool, Field(description="whether requests that name no model get this one")] = False
     provider: Annotated[str | None, Field(description="where it runs, if ready")] = None
     reason: Annotated[
-        str | None, Field(description="why it was refused; if ready, why its folder was when it was loaded again")
+        str | None,
+        Field(description="why it was refused, or is out of service; if ready, why its folder was at its last load"),
     ] = None
     manifest: Annotated[Manifest | None, Field(description="what the folder promises, if ready")] = None
 
@@ -150,6 +151,6 @@ def _entry(registry: Registry, entry: Entry) -> ModelEntry:
         state=entry.state,
         default=model is not None and registry.is_default(model),
         provider=model.engine.provider if model else None,
-        reason=entry.reason,
+        reason=(model.engine.fault if model else None) or entry.reason,
         manifest=model.manifest if model else None,
     )

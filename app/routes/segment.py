@@ -29,9 +29,16 @@ BODY: dict[str, Any] = {
         },
     }
 }
+FALLBACK = "X-Polyprune-Fallback"
 MODEL_HEADERS = {
     "X-Polyprune-Model": {"description": "name/version that answered", "schema": {"type": "string"}},
     "X-Polyprune-Provider": {"description": "where the network ran", "schema": {"type": "string"}},
+}
+FALLBACK_HEADER = {
+    FALLBACK: {
+        "description": "`out-of-memory` or `device-lost`: the GPU failed, and the network ran on the CPU",
+        "schema": {"type": "string"},
+    }
 }
 TIMING = {"Server-Timing": {"description": "milliseconds by stage", "schema": {"type": "string"}}}
 SCHEMAS = {outputs.JSON: "Report", outputs.GEOJSON: "FeatureCollection"}
@@ -52,7 +59,7 @@ def _content() -> dict[str, Any]:
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "What `output` or `Accept` chose, at the frame's own size and upright.",
-        "headers": MODEL_HEADERS | TIMING,
+        "headers": MODEL_HEADERS | FALLBACK_HEADER | TIMING,
         "content": _content(),
     },
     **documented(
@@ -64,6 +71,8 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
         errors.IncompleteDicom,
         errors.BadParameter,
         errors.NoModelReady,
+        errors.NetworkFailed,
+        errors.ModelOutOfService,
     ),
 }
 
@@ -79,7 +88,7 @@ async def segment_frame(request: Request, query: Annotated[SegmentQuery, Query()
     data = await read_frame(request, services.settings.max_body_bytes)
     clock = Clock()
     content = await services.in_worker(lambda: work(data, model, name, query, clock, services))
-    headers = {**model_headers(model), "Server-Timing": clock.header()}
+    headers = {**model_headers(model, clock), "Server-Timing": clock.header()}
     return Response(content, media_type=OUTPUTS[name].media_type_for(query), headers=headers)
 
 
@@ -104,6 +113,7 @@ def work(data: bytes, model: Model, name: outputs.Name, query: SegmentQuery, clo
     return content
 
 
-def model_headers(model: Model) -> dict[str, str]:
-    """Which model answered, and where it ran."""
-    return {"X-Polyprune-Model": model.id, "X-Polyprune-Provider": model.engine.provider}
+def model_headers(model: Model, clock: Clock) -> dict[str, str]:
+    """Which model answered, where it ran, and why there if that was not where it should."""
+    ran = {"X-Polyprune-Model": model.id, "X-Polyprune-Provider": clock.provider or model.engine.provider}
+    return ran | ({FALLBACK: clock.fallback} if clock.fallback else {})

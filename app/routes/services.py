@@ -69,10 +69,13 @@ class Services:
         Raises:
             Draining: it is about to stop.
             NoModelReady: the default model is not ready.
+            ModelOutOfService: its sessions failed, and new ones are not there yet.
         """
         if self.draining.is_set():
             raise Draining(Draining.example)
-        return self.registry.resolve()
+        model = self.registry.resolve()
+        model.engine.check()
+        return model
 
     async def in_worker(self, work: Callable[[], T]) -> T:
         """Run CPU work in a thread, as many at once as there are workers, while the event loop stays free.

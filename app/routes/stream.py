@@ -149,7 +149,7 @@ class Stream:
             width=outcome.width,
             height=outcome.height,
             model=model.id,
-            provider=model.engine.provider,
+            provider=clock.provider or model.engine.provider,
             timings=clock.rounded(),
             received=self._frames.received,
             answered=self._frames.answered,

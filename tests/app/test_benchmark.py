@@ -18,7 +18,7 @@ from app.benchmark.spec import Sample, Spec
 from app.benchmark.store import Store
 from app.benchmark.sweep import sweep
 from app.comparison import agree
-from app.engine import cuda_devices
+from app import cuda
 from app.errors import BenchmarkRunning
 from app.model import load
 from app.settings import Settings
@@ -167,13 +167,13 @@ def test_precision_is_compared_with_the_same_network(serve: Serve, tmp_path: Pat
     assert (pair["differ"], pair["base"]["id"], pair["other"]["id"]) == ("precision", "red-pruned/1", "red-int8/1")
 
 
-@pytest.mark.skipif(cuda_devices() > 0, reason="a CUDA device is here")
+@pytest.mark.skipif(cuda.devices() > 0, reason="a CUDA device is here")
 def test_a_provider_that_is_not_here_is_refused(client: httpx.Client) -> None:
     problem = check(client.post(URL, json={"providers": ["cpu", "cuda"]}), 422, "bad-parameter")
     assert "cuda" in problem["detail"]
 
 
-@pytest.mark.skipif(cuda_devices() == 0, reason="needs a CUDA device")
+@pytest.mark.skipif(cuda.devices() == 0, reason="needs a CUDA device")
 def test_providers_are_compared(client: httpx.Client) -> None:
     body = {"providers": ["cpu", "cuda"], "models": ["red-dense"], "iterations": 3}
     result = finish(client, client.post(URL, json=body))["result"]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from app import registry
-from app.engine import cuda_devices
+from app import cuda, registry
+from app.clock import Clock
 from app.errors import ModelRefused, NoModelReady, UnknownModel
 from app.model import load
 from app.registry import Registry
@@ -107,19 +107,19 @@ def test_sound_folder_loads(tmp_path: Path) -> None:
     model = load(write_model(tmp_path, "red", "3"), threads=1, preference="cpu")
     assert (model.id, model.engine.provider) == ("red/3", "CPUExecutionProvider")
     frames = np.stack([colonoscopy(SIZE, SIZE)] * 3)
-    np.testing.assert_allclose(model.engine.run(frames), frames[..., 0] / 255, atol=1e-6)
+    np.testing.assert_allclose(model.engine.run(frames, Clock()), frames[..., 0] / 255, atol=1e-6)
 
 
 def test_a_second_session_where_it_helps(tmp_path: Path) -> None:
     folder = write_model(tmp_path, "red")
-    one = load(folder, threads=1, preference="cpu").engine
-    two = load(folder, threads=2, preference="cpu").engine
+    one = load(folder, threads=1, preference="cpu").engine.sessions
+    two = load(folder, threads=2, preference="cpu").engine.sessions
     assert one.latency is one.throughput
     assert two.latency is not two.throughput
 
 
 def test_cuda_that_is_insisted_on_and_missing_is_a_refusal(tmp_path: Path) -> None:
-    if cuda_devices():
+    if cuda.devices():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(ModelRefused, match="runs on CPUExecutionProvider"):
         load(write_model(tmp_path, "red"), threads=1, preference="cuda")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,7 +19,9 @@ import pytest
 from pydantic import ValidationError
 
 import app
-from app import errors, settings
+from app import cuda, errors, settings
+from app.errors import GpuRequired
+from app.main import create_app
 from app.manifest import Manifest
 from app.settings import Settings
 from tests import dicom
@@ -117,7 +120,7 @@ def test_documentation(client: httpx.Client) -> None:
         "application/dicom",
         "application/octet-stream",
     }
-    assert set(segment["responses"]) == {"200", "401", "404", "406", "413", "415", "422", "429", "503"}
+    assert set(segment["responses"]) == {"200", "401", "404", "406", "413", "415", "422", "429", "500", "503"}
     examples = segment["responses"]["415"]["content"]["application/problem+json"]["examples"]
     assert set(examples) == {"unsupported-media-type", "not-an-image", "unsupported-frame"}
     again = client.get("/openapi.json").json()["paths"]["/v1/segment"]["post"]["parameters"]
@@ -176,7 +179,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_every_error_that_answers_has_its_own_type() -> None:
     slugs = re.findall(r"\d{3}  (\S+)", errors.__doc__ or "")
-    assert len(slugs) == len(set(slugs)) == 28
+    assert len(slugs) == len(set(slugs)) == 31
 
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -249,9 +252,37 @@ def test_command_line_serves_and_ends_on_sigterm(tmp_path: Path) -> None:
     assert "Traceback" not in rest
 
 
+@pytest.mark.skipif(cuda.devices() > 0, reason="there is a CUDA device")
+def test_a_required_gpu_that_is_not_there_stops_the_start(models_dir: Path) -> None:
+    process = start(models_dir, POLYPRUNE_REQUIRE_GPU="true")
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert text == "POLYPRUNE_REQUIRE_GPU: the driver shows no CUDA device, see docs/gpu.md\n"
+
+
+@pytest.mark.skipif(cuda.devices() > 0, reason="there is a CUDA device")
+def test_a_service_without_the_gpu_that_it_needs_does_not_start(models_dir: Path) -> None:
+    service = create_app(Settings(models_dir=models_dir, require_gpu=True))
+
+    async def start_up() -> None:
+        async with service.router.lifespan_context(service):
+            pytest.fail("it started")
+
+    with pytest.raises(GpuRequired, match="red-pruned/1: provider=cuda was asked for"):
+        asyncio.run(start_up())
+
+
+@pytest.mark.parametrize(
+    "impossible", [{"provider": "cpu", "require_gpu": True}, {"provider": "tensorrt", "cuda_graphs": True}]
+)
+def test_settings_that_exclude_each_other(impossible: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="xpected"):
+        Settings(**impossible)
+
+
 def test_command_line_names_a_bad_setting(tmp_path: Path) -> None:
     process = start(tmp_path, POLYPRUNE_PROVIDER="tpu")
     _, text = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert text.startswith("POLYPRUNE_PROVIDER: Input should be 'auto', 'cpu' or 'cuda'")
+    assert text.startswith("POLYPRUNE_PROVIDER: Input should be 'auto', 'cpu', 'cuda' or 'tensorrt'")
     assert "Traceback" not in text

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import machine, registry
-from app.model import Model
+from app.engine import Engine
+from app.model import Model, read_graph
 from tests.bench.server import Server, free_port, started
 from tests.synthetic import colonoscopy, encode
 
@@ -118,7 +119,8 @@ def pinned(cores: set[int], call: Callable[[], object]) -> Callable[[], object]:
 
 def raw_run(model: Model, threads: int) -> Callable[[], object]:
     """Runs the network alone, on a frame that is ready, in a new session with so many threads."""
-    return partial(model.reopened(threads=threads, preference="cpu").engine.latency.run, model.golden.frame[None])
+    engine = Engine(read_graph(model.folder, model.manifest), threads=threads, preference="cpu")
+    return partial(engine.run, model.golden.frame[None])
 
 
 def measure(model: Model, server: Server, data: bytes, rounds: int, seconds: float) -> Figures:
