@@ -12,13 +12,12 @@ import httpx
 import numpy as np
 import pytest
 
-from app import machine
+from app import cuda, machine
 from app.benchmark.jobs import Benchmarks, Job
 from app.benchmark.spec import Sample, Spec
 from app.benchmark.store import Store
 from app.benchmark.sweep import sweep
 from app.comparison import agree
-from app import cuda
 from app.errors import BenchmarkRunning
 from app.model import load
 from app.settings import Settings

@@ -140,8 +140,9 @@ def _batched(model: Model, seconds: float) -> None:
 def _served(model: Model, models_dir: Path, seconds: float, concurrency: Sequence[int], best: float) -> None:
     data = encode(colonoscopy(512, 640), "JPEG", quality=90)
     for graphs in ("false", "true"):
-        with service(models_dir, model.id, POLYPRUNE_PROVIDER="cuda", POLYPRUNE_CUDA_GRAPHS=graphs) as port:
-            hammer(lambda port=port: poster(port, data), 4, 2)  # warm-up
+        with service(models_dir, model.id, POLYPRUNE_PROVIDER="cuda", POLYPRUNE_CUDA_GRAPHS=graphs) as server:
+            port = server.port
+            hammer(partial(poster, port, data), 4, 2)  # warm-up
             for clients in concurrency:
                 taken = _clients(port, data, clients, seconds)
                 rate = len(taken) / seconds
