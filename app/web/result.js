@@ -72,11 +72,11 @@ function whole({ comparisons, pairs }) {
 
 /** Both stages over axes of one length, so that they can be compared. */
 function plots(models) {
-  const slowest = Math.max(...models.map(({ latency_ms: { histogram: { low, step, counts } } }) => low + step * counts.length));
+  const end = Math.max(...models.map(({ latency_ms: { histogram: { low, step, counts } } }) => low + step * counts.length));
   for (const stage of Object.keys(STAGES)) {
     const drawn = models.filter((model) => model.stage === stage);
     $(`figure-${stage}`).hidden = !drawn.length;
-    if (drawn.length) distributions($(`plot-${stage}`), drawn.map(distribution), slowest);
+    if (drawn.length) distributions($(`plot-${stage}`), drawn.map(distribution), end);
   }
   const first = models.filter(({ stage }) => stage === models[0].stage);
   $("benchmark-legend").replaceChildren(...first.map(legend), slowest(models));
