@@ -30,6 +30,7 @@ Root = Annotated[
 Models = Annotated[Path, typer.Option("--models", help="Where model folders are written")]
 
 HERE = Path()
+SENSITIVITY_FRAMES = 32
 
 
 def begin(recipe: Path, folder: Path | None, root: Path) -> Run:
@@ -56,6 +57,12 @@ def prune(folder: Folder, root: Root = HERE) -> None:
 
 
 @app.command()
+def recalibrate(folder: Folder, root: Root = HERE) -> None:
+    """Measure batch norm's statistics anew on the network that was just pruned."""
+    stations.recalibrate(Run(folder, root))
+
+
+@app.command()
 def finetune(folder: Folder, root: Root = HERE) -> None:
     """Fine-tune the network that was just pruned."""
     stations.finetune(Run(folder, root))
@@ -75,8 +82,19 @@ def export(folder: Folder, root: Root = HERE) -> None:
 
 @app.command()
 def evaluate(folder: Folder, root: Root = HERE) -> None:
-    """Measure Dice, IoU, false positives and latency of both graphs."""
+    """Measure Dice, IoU, false positives and latency of both graphs, and Dice and latency of each step."""
     stations.evaluate(Run(folder, root))
+    stations.evaluate_steps(Run(folder, root))
+
+
+@app.command()
+def sensitivity(
+    folder: Folder,
+    frames: Annotated[int, typer.Option(min=1, help="How many frames of the validation part")] = SENSITIVITY_FRAMES,
+    root: Root = HERE,
+) -> None:
+    """Dice of the dense network against channels removed, one group at a time."""
+    stations.measure_sensitivity(Run(folder, root), frames)
 
 
 @app.command(name="publish")
@@ -113,12 +131,17 @@ def run_all(recipe: Recipe, run: Out = None, root: Root = HERE) -> None:
             stations.score(current)
         if not step.pruned.is_file():
             stations.prune(current)
+        if current.recipe.prune.recalibrate and not step.recalibrated.is_file():
+            stations.recalibrate(current)
         stations.finetune(current)
     if not current.pruned.is_file():  # interrupted after the last step
         stations.finetune(current)
     stations.calibrate(current)
     stations.export_graphs(current)
     stations.evaluate(current)
+    stations.evaluate_steps(current)
+    if not current.sensitivity.is_file():
+        stations.measure_sensitivity(current, SENSITIVITY_FRAMES)
     console.print(f"wrote {report.write(current)}")
 
 

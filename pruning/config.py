@@ -50,6 +50,9 @@ class Train(Section):
     """One training or fine-tuning: AdamW, one-cycle learning rate, moving average of the weights."""
 
     epochs: Annotated[int, Field(ge=0)]
+    patience: Annotated[int, Field(ge=0)] = Field(
+        0, description="stop after so many epochs without a better one; 0 never"
+    )
     learning_rate: float = Field(1e-3, gt=0, description="peak of the one-cycle schedule")
     batch: Positive = Field(16, description="frames a step")
     weight_decay: float = Field(1e-2, ge=0)
@@ -78,11 +81,16 @@ class Prune(Section):
     gradient: Literal["loss", "random"] = Field("loss", description="what is propagated; random needs no labels")
     normalise_gradient: bool = Field(True, description="each frame's gradient at the logits is scaled to L2 norm 1")
     frames: Positive = Field(256, description="training frames that a score is averaged over")
-    steps: tuple[Share, ...] = Field(description="share of the dense MACs left after each step, falling")
+    budget: Literal["macs", "parameters", "latency"] = Field("macs", description="what the steps are shares of")
+    steps: tuple[Share, ...] = Field(description="share of the dense network's cost left after each step, falling")
     grid: Positive = Field(16, description="widths become multiples of this, rounded up")
     floor: Positive = Field(16, description="no width falls below this")
     cost_exponent: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="what goes first has the least importance / saved MACs ** this; 0 ignores cost"
+        0.5,
+        description="what goes first has the least importance / saving ** this, in the budget's kind; 0 ignores cost",
+    )
+    recalibrate: Annotated[int, Field(ge=0)] = Field(
+        256, description="training frames that batch norm's statistics are measured anew on after a removal; 0 none"
     )
     protect: tuple[str, ...] = Field((), description="layers, by name or prefix, that keep every channel")
 

@@ -1,16 +1,21 @@
-"""What a network costs: parameters, and multiply-accumulates (1 MAC = 2 FLOPs)."""
+"""What a network costs as a function of its groups' widths, without building it.
+
+The cost of a network is a sum over its layers; a `Price` says what one layer costs: multiply-accumulates (1 MAC =
+2 FLOPs), parameters, or milliseconds (see `pruning.layer_times`).
+"""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pruning.groups import Convolution, Group
+from pruning.groups import Convolution, Group, Slot
 
 Widths = dict[str, int]  # group name -> channels left
 
@@ -34,65 +39,140 @@ def conv_widths(network: nn.Module) -> dict[str, int]:
 
 @dataclass
 class Layer:
-    """One convolution: MACs = unit · inputs · outputs, or unit · outputs where it is depthwise.
+    """One convolution, or one batch norm of a group's channels.
 
-    `reads` holds, for each group, how many input channels go with one channel of the group; `writer` is the
-    group of its outputs, if that can be pruned.
+    Attributes:
+        name: of the module.
+        kind: `conv`, `depthwise`, `transposed` or `norm`.
+        inputs, outputs: channels.
+        plane: height and width of its input.
+        unit: positions that the kernel is applied to; 0 for a batch norm.
+        kernel, stride: height and width.
+        per_output: parameters that each output channel has besides the kernel.
+        writer: the group of its outputs, if that can be pruned.
+        reads: for each group, how many input channels go with one channel of the group.
     """
 
-    unit: int
+    name: str
+    kind: str
     inputs: int
     outputs: int
-    depthwise: bool
+    plane: tuple[int, int] = (0, 0)
+    unit: int = 0
+    kernel: tuple[int, int] = (0, 0)
+    stride: tuple[int, int] = (1, 1)
+    per_output: int = 0
     writer: str | None = None
     reads: dict[str, int] = field(default_factory=dict)
 
 
+Price = Callable[[Layer, int, int], float]  # layer, input channels, output channels -> cost
+
+
+def macs(layer: Layer, inputs: int, outputs: int) -> int:
+    """Multiply-accumulates of a layer at these widths."""
+    return layer.unit * _kernel_values(layer, inputs, outputs)
+
+
+def parameters(layer: Layer, inputs: int, outputs: int) -> int:
+    """Trained values of a layer at these widths."""
+    return _kernel_values(layer, inputs, outputs) + layer.per_output * outputs
+
+
+def _kernel_values(layer: Layer, inputs: int, outputs: int) -> int:
+    return math.prod(layer.kernel) * outputs * (1 if layer.kind == "depthwise" else inputs)
+
+
 class CostModel:
-    """MACs of a network as a function of its groups' widths, without building it.
+    """Cost of a network at any widths of its groups.
 
     Example: conv a (3 -> 8, group A) and conv b (8 -> 1) of 1×1 on 10×10 pixels cost 100·(3·A + A·1) MACs.
     """
 
-    def __init__(self, network: nn.Module, groups: list[Group], size: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        groups: list[Group],
+        size: int,
+        price: Price = macs,
+        unit: str = "MACs",
+        whole: float | None = None,
+    ) -> None:
+        """Trace a network.
+
+        Args:
+            price: of a layer, in this unit.
+            whole: cost of the network as it is, where that is known; what no layer explains does not shrink.
+        """
         self.full: Widths = {group.name: group.width for group in groups}
-        self.layers = _measure(network, size)
+        self.layers = measure_layers(network, size)
+        self.price = price
+        self.unit = unit
         for group in groups:
-            for slot in group.writers:
-                self.layers[slot.layer].writer = group.name
-            for slot in group.readers:
-                self.layers[slot.layer].reads[group.name] = len(slot.channels) // group.width
+            self._attach(network, group)
         self._touched: dict[str, list[Layer]] = defaultdict(list)
         for layer in self.layers.values():
             for name in {layer.writer, *layer.reads} - {None}:
                 self._touched[name].append(layer)  # type: ignore[index]
+        explained = self._sum(self.layers.values(), self.full)
+        self.rest = 0.0 if whole is None else whole - explained
 
-    def macs(self, widths: Widths) -> int:
-        """MACs of the whole network at the given widths."""
-        return sum(self._layer_macs(layer, widths) for layer in self.layers.values())
+    def total(self, widths: Widths) -> float:
+        """Cost of the whole network at the given widths."""
+        return self.rest + self._sum(self.layers.values(), widths)
 
-    def saving(self, widths: Widths, name: str, width: int) -> int:
-        """MACs saved when group `name` goes from its width in `widths` to `width`."""
-        after = {**widths, name: width}
-        return sum(self._layer_macs(x, widths) - self._layer_macs(x, after) for x in self._touched[name])
+    def saving(self, widths: Widths, name: str, width: int) -> float:
+        """Cost saved when group `name` goes from its width in `widths` to `width`."""
+        return self.change(widths, {name: width})
 
-    def _layer_macs(self, layer: Layer, widths: Widths) -> int:
-        outputs = widths[layer.writer] if layer.writer else layer.outputs
-        if layer.depthwise:
-            return layer.unit * outputs
+    def change(self, widths: Widths, after: Widths) -> float:
+        """Cost saved when the groups in `after` go from their widths in `widths` to those."""
+        touched = {id(layer): layer for name in after for layer in self._touched[name]}.values()
+        return self._sum(touched, widths) - self._sum(touched, {**widths, **after})
+
+    def _attach(self, network: nn.Module, group: Group) -> None:
+        for slot in group.writers:
+            self.layers[slot.layer].writer = group.name
+        for slot in group.readers:
+            self.layers[slot.layer].reads[group.name] = len(slot.channels) // group.width
+        for slot in group.gates:
+            norm = network.get_submodule(slot.layer)
+            if isinstance(norm, nn.BatchNorm2d):
+                self._attach_norm(norm, slot, group)
+
+    def _attach_norm(self, norm: nn.BatchNorm2d, slot: Slot, group: Group) -> None:
+        layer = self.layers.setdefault(slot.layer, Layer(slot.layer, "norm", norm.num_features, norm.num_features))
+        layer.per_output = 2 if norm.affine else 0
+        layer.reads[group.name] = len(slot.channels) // group.width
+
+    def _sum(self, layers: Iterable[Layer], widths: Widths) -> float:
+        return sum(self.price(layer, *self._channels(layer, widths)) for layer in layers)
+
+    def _channels(self, layer: Layer, widths: Widths) -> tuple[int, int]:
         gone = sum(times * (self.full[name] - widths[name]) for name, times in layer.reads.items())
-        return layer.unit * (layer.inputs - gone) * outputs
+        inputs = layer.inputs - gone
+        if layer.kind == "norm":
+            return inputs, inputs
+        return inputs, widths[layer.writer] if layer.writer else layer.outputs
 
 
-def _measure(network: nn.Module, size: int) -> dict[str, Layer]:
-    """Run once to see the size of each convolution's plane."""
+def measure_layers(network: nn.Module, size: int) -> dict[str, Layer]:
+    """The convolutions by name, from one run that shows the size of each one's plane."""
     layers: dict[str, Layer] = {}
 
     def record(name: str, module: Convolution, inputs: Tensor, output: Tensor) -> None:
-        plane = inputs if isinstance(module, nn.ConvTranspose2d) else output
-        unit = plane.shape[2] * plane.shape[3] * math.prod(module.kernel_size)
-        depthwise = module.groups > 1
-        layers[name] = Layer(unit, module.in_channels, module.out_channels, depthwise)
+        transposed = isinstance(module, nn.ConvTranspose2d)
+        layers[name] = Layer(
+            name=name,
+            kind="transposed" if transposed else "depthwise" if module.groups > 1 else "conv",
+            inputs=module.in_channels,
+            outputs=module.out_channels,
+            plane=(inputs.shape[2], inputs.shape[3]),
+            unit=math.prod((inputs if transposed else output).shape[2:]),
+            kernel=(module.kernel_size[0], module.kernel_size[1]),
+            stride=(module.stride[0], module.stride[1]),
+            per_output=0 if module.bias is None else 1,
+        )
 
     hooks = [
         module.register_forward_hook(lambda m, i, o, name=name: record(name, m, i[0], o))

@@ -11,8 +11,18 @@ from pruning.removal import remove
 from pruning.selection import Removed, Selection
 
 
-def cut(present: Checkpoint, groups: list[Group], scores: Scores, recipe: Prune, budget: int) -> Removed:
-    """Prune a checkpoint in place to at most `budget` MACs, and extend its history.
+def cut(
+    present: Checkpoint,
+    groups: list[Group],
+    scores: Scores,
+    recipe: Prune,
+    budget: float,
+    cost: CostModel | None = None,
+) -> Removed:
+    """Prune a checkpoint in place to at most `budget` and no less than 98% of it, and extend its history.
+
+    Args:
+        cost: of the checkpoint's network, in what the budget counts; MACs where none is given.
 
     Returns:
         The channels that were removed, as they were numbered before.
@@ -21,8 +31,8 @@ def cut(present: Checkpoint, groups: list[Group], scores: Scores, recipe: Prune,
         BudgetError: no selection reaches the budget; nothing is removed then.
     """
     size = present.spec.size
-    cost = CostModel(present.network, groups, size)
-    selection = Selection(cost, scores, recipe.grid, recipe.floor, recipe.cost_exponent)
+    counted = cost or CostModel(present.network, groups, size)
+    selection = Selection(counted, scores, recipe.grid, recipe.floor, recipe.cost_exponent)
     removed = selection.select(budget)
     present.history = [*present.history, *remove(present.network, size, removed)]
     return removed

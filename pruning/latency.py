@@ -15,6 +15,8 @@ from pruning.golden import synthetic_frame
 from pruning.metrics import bootstrap
 from pruning.sessions import input_size, open_session, run
 
+Milliseconds = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -39,10 +41,7 @@ class Comparison:
 
 def compare(dense: Path, pruned: Path, threads: int = 1, runs: int = 200, warm_up: int = 20) -> Comparison:
     """Run dense and pruned in turns, `runs` times each, on `threads` cores."""
-    sessions = [open_session(path, threads) for path in (dense, pruned)]
-    frame = synthetic_frame(input_size(sessions[0]))[None]
-    turns = range(warm_up + runs)
-    samples = np.array([[_milliseconds(session, frame) for session in sessions] for _ in turns])[warm_up:]
+    samples = in_turns([dense, pruned], threads, runs, warm_up)
     ratio = bootstrap(np.log(samples[:, 0] / samples[:, 1]))
     quantiles = np.percentile(samples, [50, 95], axis=0)
     return Comparison(
@@ -58,6 +57,14 @@ def compare(dense: Path, pruned: Path, threads: int = 1, runs: int = 200, warm_u
         speed_up_low=float(np.exp(ratio.low)),
         speed_up_high=float(np.exp(ratio.high)),
     )
+
+
+def in_turns(graphs: list[Path], threads: int = 1, runs: int = 200, warm_up: int = 20) -> Milliseconds:
+    """Milliseconds float64 [runs, G] of G graphs, each run once in every turn; those of the warm-up are left out."""
+    sessions = [open_session(path, threads) for path in graphs]
+    frame = synthetic_frame(input_size(sessions[0]))[None]
+    turns = range(warm_up + runs)
+    return np.array([[_milliseconds(session, frame) for session in sessions] for _ in turns])[warm_up:]
 
 
 def machine() -> str:

@@ -15,6 +15,7 @@ from pruning.evaluate import predict
 from pruning.metrics import Mask
 from pruning.publish import templates
 from pruning.runs import Run, read_json, require
+from pruning.sensitivity import FRAGILE
 from pruning.sessions import open_session
 
 COLOURS = {"truth": (255, 255, 255), "dense": (255, 170, 0), "pruned": (0, 220, 255)}  # RGB
@@ -22,26 +23,37 @@ HEIGHT = 300  # pixels of a shown frame
 
 
 def write(run: Run) -> Path:
-    """Write report.html from what the stations left: history, plans, metrics and graphs."""
-    metrics = read_json(require(run.metrics, "evaluate"))
-    plans = [read_json(step.plan) for step in run.steps()]
-    text = (
-        templates()
-        .get_template("report.html.j2")
-        .render(
-            name=run.recipe.name,
-            recipe=run.config.read_text(encoding="utf-8"),
-            metrics=metrics,
-            plans=plans,
-            curves=plots.learning_curves(run.read_history()),
-            widths=plots.widths(plans[0]["widths_before"], plans[-1]["widths"]),
-            steps=plots.steps(run.read_history(), plans, plans[0]["macs_before"]),
-            frames=example_frames(run, metrics),
-            colours={name: f"rgb{colour}" for name, colour in COLOURS.items()},
-        )
-    )
-    run.report.write_text(text, encoding="utf-8")
+    """Write report.html from what the stations left."""
+    run.report.write_text(templates().get_template("report.html.j2").render(content(run)), encoding="utf-8")
     return run.report
+
+
+def content(run: Run) -> dict[str, Any]:
+    """What the template shows.
+
+    Raises:
+        RunError: a station before this one has not run; names it.
+    """
+    metrics = read_json(require(run.metrics, "evaluate"))
+    networks = read_json(require(run.steps_metrics, "evaluate"))
+    sensitivity = read_json(require(run.sensitivity, "sensitivity"))
+    plans = [read_json(step.plan) for step in run.steps()]
+    return {
+        "recipe": run.recipe,
+        "toml": run.config.read_text(encoding="utf-8"),
+        "metrics": metrics,
+        "networks": networks,
+        "plans": plans,
+        "recalibrations": [read_json(step.recalibration) for step in run.steps() if step.recalibration.is_file()],
+        "sensitivity": sensitivity,
+        "fragile": FRAGILE,
+        "trade_off": plots.trade_off(networks),
+        "curves": plots.learning_curves(run.read_history()),
+        "widths": plots.widths(plans[0]["widths_before"], plans[-1]["widths"]),
+        "sensitivity_plot": plots.sensitivity(sensitivity),
+        "frames": example_frames(run, metrics),
+        "colours": {name: f"rgb{colour}" for name, colour in COLOURS.items()},
+    }
 
 
 def example_frames(run: Run, metrics: dict[str, Any]) -> list[dict[str, Any]]:
@@ -59,8 +71,9 @@ def example_frames(run: Run, metrics: dict[str, Any]) -> list[dict[str, Any]]:
             "pruned": metrics["pruned"]["frames"][stem],
             "jpeg": _draw(run, pairs[stem]),
         }
+        for place in range(2)  # a row of the page has one of each kind
         for kind, stems in chosen.items()
-        for stem in stems
+        for stem in stems[place : place + 1]
     ]
 
 

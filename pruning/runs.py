@@ -7,6 +7,8 @@
         steps/1/scores.npz    score
         steps/1/plan.json     prune: what is removed, and the widths before and after
         steps/1/pruned.pt     prune
+        steps/1/recalibrated.pt, recalibration.json
+                              recalibrate: with batch norm's statistics of the narrower network, and what that did
         steps/1/tuned.pt      finetune
         steps/2/...           and so on, one folder for each of prune.steps
         pruned.pt             finetune: after the last step, polished if the recipe says so
@@ -15,6 +17,9 @@
         export/dense.onnx     export
         export/pruned.onnx    export
         metrics.json          evaluate
+        steps.json            evaluate: Dice and milliseconds of every step's network
+        sensitivity.json      sensitivity: Dice against channels removed, one group at a time
+        layer-times.json      prune, where the budget is latency: milliseconds of each layer by its widths
         report.html           report
 
 Which step comes next is read from the files that are there: nothing else holds state.
@@ -53,6 +58,9 @@ class Run:
         self.history = folder / "history.csv"
         self.calibration = folder / "calibration.json"
         self.metrics = folder / "metrics.json"
+        self.steps_metrics = folder / "steps.json"
+        self.sensitivity = folder / "sensitivity.json"
+        self.layer_times = folder / "layer-times.json"
         self.report = folder / "report.html"
         self.state = folder / "training.state"
 
@@ -145,6 +153,8 @@ class Step:
         self.scores = folder / "scores.npz"
         self.plan = folder / "plan.json"
         self.pruned = folder / "pruned.pt"
+        self.recalibrated = folder / "recalibrated.pt"
+        self.recalibration = folder / "recalibration.json"
         self.tuned = folder / "tuned.pt"
         self.state = folder / "training.state"
 

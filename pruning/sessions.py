@@ -11,11 +11,16 @@ import onnxruntime
 
 def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     """A CPU session on a graph; `threads` 0 means all cores."""
+    return onnxruntime.InferenceSession(path, session_options(threads), providers=["CPUExecutionProvider"])
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How a session of this package runs; `threads` 0 means all cores."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Threads that spin while they wait take the core from whoever runs next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return options
 
 
 def input_size(session: onnxruntime.InferenceSession) -> int:

@@ -1,6 +1,6 @@
 """The stations of a run: each reads a file of the run folder and writes the next.
 
-train > (score > prune > finetune) for each step > calibrate > export > evaluate > publish > report
+train > (score > prune > recalibrate > finetune) for each step > calibrate > export > evaluate > sensitivity > report
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.progress import Progress
 
-from pruning import calibration, checkpoint, export, latency
+from pruning import calibration, checkpoint, export, latency, recovery, sensitivity
+from pruning.budgets import cut_to_share
 from pruning.checkpoint import Checkpoint
 from pruning.config import Train
 from pruning.cost import conv_widths, count_macs, count_parameters
+from pruning.criteria import Scores
 from pruning.criteria import score as score_channels
-from pruning.cutting import cut
 from pruning.data import Frames, carve, load_frames, read_pairs
 from pruning.errors import RunError
 from pruning.evaluate import FrameScores, false_positives, score_frames
@@ -26,7 +28,7 @@ from pruning.metrics import bootstrap
 from pruning.progress import TrainingProgress, console
 from pruning.runs import Run, Step, read_json, require, write_json
 from pruning.sessions import open_session
-from pruning.training import Trainer
+from pruning.training import Trainer, frame_dice
 
 VARIANTS = ("dense", "pruned")
 
@@ -72,8 +74,13 @@ def score(run: Run) -> None:
 def scoring_sample(run: Run) -> Frames:
     """The training frames that scores are averaged over, drawn by the seed."""
     frames, _ = load_training_part(run, run.recipe.network.size)
-    order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(run.recipe.seed))
-    return frames.subset(order[: run.recipe.prune.frames])
+    return draw(frames, run.recipe.prune.frames, run.recipe.seed)
+
+
+def draw(frames: Frames, count: int, seed: int) -> Frames:
+    """At most `count` of the frames, at random."""
+    order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(seed))
+    return frames.subset(order[:count])
 
 
 def prune(run: Run) -> None:
@@ -83,19 +90,14 @@ def prune(run: Run) -> None:
     present = checkpoint.load(require(run.before(step), "train"))
     size = present.spec.size
     groups = find_groups(present.network, size, recipe.protect)
-    with np.load(require(step.scores, "score")) as stored:
-        scores = {name: torch.from_numpy(stored[name]) for name in stored}
-    share = recipe.steps[step.number - 1]
-    budget = int(share * dense_macs(run))
+    scores = load_scores(require(step.scores, "score"))
     before, macs_before = conv_widths(present.network), count_macs(present.network, size)
-    removed = cut(present, groups, scores, recipe, budget)
-    macs = count_macs(present.network, size)
+    removed, spent = cut_to_share(run, present, groups, scores, recipe.steps[step.number - 1])
     plan = {
         "step": step.number,
-        "share": share,
-        "budget_macs": budget,
+        "budget": spent.as_dict(),
         "macs_before": macs_before,
-        "macs": macs,
+        "macs": count_macs(present.network, size),
         "parameters": count_parameters(present.network),
         "widths_before": before,
         "widths": conv_widths(present.network),
@@ -104,15 +106,32 @@ def prune(run: Run) -> None:
     write_json(step.plan, plan)
     checkpoint.save(step.pruned, present)
     console.print(
-        f"step {step.number}: {macs_before / 1e6:,.0f} -> {macs / 1e6:,.0f} M MACs (budget {budget / 1e6:,.0f})"
+        f"step {step.number}: {spent.before:,.5g} -> {spent.after:,.5g} {spent.unit}, {spent.got:.1%} of the dense "
+        f"network's (budget {spent.wanted:.1%})"
     )
+
+
+def recalibrate(run: Run) -> None:
+    """Measure batch norm's statistics of the network that was just pruned: writes recalibrated.pt and what it did."""
+    step = _unfinished(run)
+    recipe, size = run.recipe, run.recipe.network.size
+    present = checkpoint.load(require(step.pruned, "prune"))
+    training, validation = load_training_part(run, size)
+    before = frame_dice(present.network, present.spec, validation, recipe.threshold).mean()
+    recovery.recalibrate(present.network, present.spec, draw(training, recipe.prune.recalibrate, recipe.seed))
+    after = frame_dice(present.network, present.spec, validation, recipe.threshold).mean()
+    checkpoint.save(step.recalibrated, present)
+    found = {"frames": recipe.prune.recalibrate, "dice_before": float(before), "dice_after": float(after)}
+    write_json(step.recalibration, found)
+    console.print(f"step {step.number}: validation Dice {before:.3f} -> {after:.3f} by recalibration")
 
 
 def finetune(run: Run) -> None:
     """Fine-tune the network that was just pruned: writes tuned.pt, and after the last step pruned.pt."""
     step = run.current()
     if step is not None:
-        start = checkpoint.load(require(step.pruned, "prune"))
+        ready = require(step.recalibrated, "recalibrate") if run.recipe.prune.recalibrate else step.pruned
+        start = checkpoint.load(require(ready, "prune"))
         done = fit_network(run, f"finetune-{step.number}", start, run.recipe.finetune, step.state)
         checkpoint.save(step.tuned, done)
     if run.current() is None:
@@ -208,17 +227,79 @@ def _measure(run: Run, variant: str) -> tuple[dict[str, Any], FrameScores]:
     return figures, test
 
 
+def evaluate_steps(run: Run) -> None:
+    """Measure the network of every step on the test split, and all of them in turns: writes steps.json.
+
+    `dense` and `final` are the graphs of metrics.json; every other is calibrated and exported for this alone.
+    """
+    metrics, data = read_json(require(run.metrics, "evaluate")), run.recipe.data
+    pairs = read_pairs(run.root / data.root, run.root / data.test)
+    _, validation = load_training_part(run, run.recipe.network.size)
+    rows = [_row("dense", metrics["dense"], metrics["dense"])]
+    graphs = [run.graph("dense")]
+    for step in run.steps() if run.recipe.polish else run.steps()[:-1]:
+        network = checkpoint.load(require(step.tuned, "finetune"))
+        graphs.append(run.graph(f"step-{step.number}"))
+        settled = calibration.calibrate(network, validation)
+        export.export(network, graphs[-1], settled.temperature)
+        scores = score_frames(open_session(graphs[-1]), pairs, settled)
+        measured = {
+            "macs": count_macs(network.network, run.recipe.network.size),
+            "parameters": count_parameters(network.network),
+            "frames": dict(zip(scores.stems, scores.dice.round(4).tolist(), strict=True)),
+        }
+        rows.append(_row(f"step {step.number}", measured, metrics["dense"]))
+    rows.append(_row("final", metrics["pruned"], metrics["dense"]))
+    timed = latency.in_turns([*graphs, run.graph("pruned")])
+    for row, milliseconds in zip(rows, np.percentile(timed, 50, axis=0), strict=True):
+        row["milliseconds"] = round(float(milliseconds), 3)
+        console.print(f"{row['name']}: Dice {row['dice']['mean']:.3f}, {row['milliseconds']:.1f} ms")
+    write_json(run.steps_metrics, rows)
+
+
+def _row(name: str, measured: dict[str, Any], dense: dict[str, Any]) -> dict[str, Any]:
+    """One network: cost, Dice with its interval, and the paired difference to the dense network."""
+    dice = np.array([*measured["frames"].values()])
+    against = np.array([dense["frames"][stem] for stem in measured["frames"]])
+    return {
+        "name": name,
+        "macs": measured["macs"],
+        "parameters": measured["parameters"],
+        "dice": bootstrap(dice).rounded(),
+        "difference": signed_interval(dice - against),
+    }
+
+
+def measure_sensitivity(run: Run, frames: int) -> None:
+    """Dice of the dense network when one group at a time loses channels: writes sensitivity.json.
+
+    Args:
+        frames: how many of the validation part are looked at, drawn by the seed.
+    """
+    recipe = run.recipe
+    dense = checkpoint.load(require(run.dense, "train"))
+    groups = find_groups(dense.network, recipe.network.size, recipe.prune.protect)
+    scores = load_scores(require(run.step(1).scores, "score"))
+    _, validation = load_training_part(run, recipe.network.size)
+    sample = draw(validation, frames, recipe.seed)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("sensitivity", total=len(groups))
+        found = sensitivity.measure(
+            dense.network, dense.spec, groups, scores, sample, recipe.threshold, lambda: progress.advance(task)
+        )
+    write_json(run.sensitivity, found)
+    console.print(f"sensitivity of {len(groups)} groups; worth protecting: {', '.join(found['suggested']) or 'none'}")
+
+
+def load_scores(path: Path) -> Scores:
+    """Scores that station `score` wrote."""
+    with np.load(path) as stored:
+        return {name: torch.from_numpy(stored[name]) for name in stored}
+
+
 def signed_interval(differences: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
     """Paired difference of Dice, pruned minus dense: mean and 95% bootstrap interval."""
     return bootstrap(differences).rounded()
-
-
-def dense_macs(run: Run) -> int:
-    """MACs of the unpruned network."""
-    first = run.step(1).plan
-    if first.is_file():
-        return int(read_json(first)["macs_before"])
-    return count_macs(checkpoint.load(run.dense).network, run.recipe.network.size)
 
 
 def _unfinished(run: Run) -> Step:

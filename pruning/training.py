@@ -43,6 +43,9 @@ class Trainer:
     """Trains a checkpoint's network and keeps the moving average that validates best.
 
     The state after each epoch is written to `state_path`; a trainer that finds such a file goes on from it.
+
+    The one-cycle schedule is laid out over all epochs of the recipe. Where patience ends a training early, the end of
+    the schedule, with its smallest learning rates, is not run.
     """
 
     def __init__(self, start: Checkpoint, recipe: Train, threshold: float, seed: int, state_path: Path) -> None:
@@ -61,6 +64,7 @@ class Trainer:
         self.transform = augmentation(start.spec.size, recipe.close_ups, recipe.colour)
         self.epoch = 0
         self.best = -1.0
+        self.best_epoch = 0
         self.best_state: dict[str, Tensor] = {}
         torch.manual_seed(seed)
 
@@ -82,7 +86,7 @@ class Trainer:
         steps = -(-len(training) // self.recipe.batch)
         schedule = self._schedule(steps)
         self._resume(schedule)
-        while self.epoch < self.recipe.epochs:
+        while not self._ended():
             began = time.monotonic()
             loss = self._train_epoch(training, schedule, lambda step: tick(step, steps), teacher)
             self.epoch += 1
@@ -91,6 +95,10 @@ class Trainer:
             self._save(schedule)
             report(Epoch(self.epoch, self.recipe.epochs, loss, score, time.monotonic() - began))
         return self._finish()
+
+    def _ended(self) -> bool:
+        waited = self.epoch - self.best_epoch
+        return self.epoch >= self.recipe.epochs or 0 < self.recipe.patience <= waited
 
     def _schedule(self, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:
         total = max(2, steps * self.recipe.epochs)
@@ -139,7 +147,7 @@ class Trainer:
 
     def _keep_if_best(self, score: float) -> None:
         if score > self.best:
-            self.best = score
+            self.best, self.best_epoch = score, self.epoch
             state = self.average.module.state_dict()
             self.best_state = {key: value.detach().cpu().clone() for key, value in state.items()}
 
@@ -147,6 +155,7 @@ class Trainer:
         state = {
             "epoch": self.epoch,
             "best": self.best,
+            "best_epoch": self.best_epoch,
             "best_state": self.best_state,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -161,6 +170,7 @@ class Trainer:
             return
         state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         self.epoch, self.best, self.best_state = state["epoch"], state["best"], state["best_state"]
+        self.best_epoch = state["best_epoch"]
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -19,6 +19,7 @@ def test_every_recipe_of_the_project_can_be_read(path):
         ("steps = [0.72, 0.6, 0.5]", "steps = [0.5, 0.8]", "steps must fall"),
         ("steps = [0.72, 0.6, 0.5]", "steps = []", "steps must fall"),
         ('criterion = "taylor-abs"', 'criterion = "taylor"', "prune.criterion"),
+        ('criterion = "taylor-abs"', 'budget = "seconds"', "prune.budget"),
         ('criterion = "taylor-abs"', 'criterion = "l1"\ngradient = "random"', "uses no gradient"),
         ('criterion = "taylor-abs"', 'gradient = "random"\nnormalise_gradient = false', "norm 1 by definition"),
         ("size = 320", "size = 330", "network.size"),

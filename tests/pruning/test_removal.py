@@ -6,7 +6,7 @@ import torch
 from pruning import checkpoint
 from pruning.checkpoint import Checkpoint
 from pruning.config import Network
-from pruning.cost import CostModel, count_macs
+from pruning.cost import CostModel, count_macs, count_parameters, parameters
 from pruning.gates import gated, removing
 from pruning.grouping import find_groups
 from pruning.removal import remove
@@ -19,7 +19,7 @@ def choose(network, share=0.5, grid=8):
     random = torch.Generator().manual_seed(0)
     scores = {group.name: torch.rand(group.width, generator=random) for group in groups}
     cost = CostModel(network, groups, SIZE)
-    removed = Selection(cost, scores, grid, grid, cost_exponent=0).select(int(share * cost.macs(cost.full)))
+    removed = Selection(cost, scores, grid, grid, cost_exponent=0).select(int(share * cost.total(cost.full)))
     return groups, removed, cost
 
 
@@ -41,11 +41,13 @@ def test_pruned_output_equals_masked_dense_output(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_cost_model_counts_what_pytorch_counts(name):
     network = make(name)
-    _, removed, cost = choose(network)
-    assert cost.macs(cost.full) == count_macs(network, SIZE)
+    groups, removed, cost = choose(network)
+    assert cost.total(cost.full) == count_macs(network, SIZE)
+    trained = CostModel(network, groups, SIZE, parameters, "parameters", count_parameters(network))
     remove(network, SIZE, removed)
     widths = {group: width - len(removed.get(group, [])) for group, width in cost.full.items()}
-    assert cost.macs(widths) == count_macs(network, SIZE)
+    assert cost.total(widths) == count_macs(network, SIZE)
+    assert trained.total(widths) == count_parameters(network)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -42,8 +42,9 @@ ema = 0.5
 [prune]
 steps = [0.75, 0.5]
 frames = 8
-grid = 4
-floor = 4
+recalibrate = 8
+grid = 2
+floor = 2
 [finetune]
 epochs = 1
 batch = 4
@@ -58,7 +59,7 @@ terms = "synthetic frames"
 """
 SCHEMA = Path("models/manifest.schema.json").resolve()
 PAGE = Path("docs/research.md").read_text(encoding="utf-8")
-RUN, PUBLISH, COMPARE = (
+RUN, PUBLISH, SENSITIVITY, COMPARE = (
     shlex.split(line, comments=True)[3:] for line in re.findall(r"^python -m pruning .+", PAGE, re.M)
 )
 
@@ -107,12 +108,14 @@ def test_every_station_left_its_file(finished):
         "pruned.pt",
         "history.csv",
         "metrics.json",
+        "steps.json",
+        "sensitivity.json",
         "report.html",
         "export/pruned.onnx",
     ):
         assert (run / name).is_file(), name
     for step in ("1", "2"):
-        for name in ("scores.npz", "plan.json", "pruned.pt", "tuned.pt"):
+        for name in ("scores.npz", "plan.json", "pruned.pt", "recalibrated.pt", "recalibration.json", "tuned.pt"):
             assert (run / "steps" / step / name).is_file(), name
     assert not list(run.rglob("*.partial"))
 
@@ -120,15 +123,41 @@ def test_every_station_left_its_file(finished):
 def test_the_budget_is_met_and_widths_lie_on_the_grid(finished):
     plan = json.loads((finished / "runs/my-recipe/steps/2/plan.json").read_text())
     dense = json.loads((finished / "runs/my-recipe/metrics.json").read_text())["dense"]
-    assert plan["macs"] <= 0.5 * dense["macs"]
-    assert all(width % 4 == 0 or width == 1 for width in plan["widths"].values())
+    assert 0.49 * dense["macs"] <= plan["macs"] <= 0.5 * dense["macs"]
+    assert (plan["budget"]["kind"], plan["budget"]["wanted"], plan["budget"]["after"]) == ("macs", 0.5, plan["macs"])
+    assert plan["budget"]["got"] == plan["macs"] / dense["macs"]
+    assert all(width % 2 == 0 or width == 1 for width in plan["widths"].values())
 
 
 def test_the_report_stands_alone(finished):
     html = (finished / "runs/my-recipe/report.html").read_text()
     assert not re.findall(r"""(?:src|href)=["']?https?:|url\(["']?https?:""", html)
-    assert html.count("<svg") == 3
+    assert html.count("<svg") == 4
+    assert "var(--first)" in html
+    assert not re.search(r"#0[1-5]0001", html)  # every colour of the plots is the page's
+    assert all(f"<td>{name}</td>" in html for name in ("dense", "step 1", "step 2", "final"))
     assert html.count("data:image/jpeg;base64,") == 6
+
+
+def test_a_budget_in_parameters_is_met(finished, say):
+    recipe = RECIPE.replace("steps = [0.75, 0.5]", 'budget = "parameters"\nsteps = [0.6]')
+    (finished / "parameters.toml").write_text(recipe)
+    run = finished / "runs/parameters"
+    (run / "steps/1").mkdir(parents=True)
+    for name in ("dense.pt", "steps/1/scores.npz"):
+        shutil.copy(finished / "runs/my-recipe" / name, run / name)
+    shutil.copy(finished / "parameters.toml", run / "config.toml")
+    assert say("prune", "runs/parameters")[0] == 0
+    plan = json.loads((run / "steps/1/plan.json").read_text())
+    assert plan["budget"]["kind"] == "parameters"
+    assert 0.588 <= plan["parameters"] / plan["budget"]["dense"] <= 0.6
+
+
+def test_sensitivity_can_be_measured_alone(finished, say):
+    path = finished / "runs/my-recipe/sensitivity.json"
+    before = json.loads(path.read_text())
+    assert say(*SENSITIVITY)[0] == 0
+    assert json.loads(path.read_text()) == before  # the validation part has fewer frames than either asks for
 
 
 def test_a_finished_training_is_not_repeated(finished, say):
@@ -172,7 +201,7 @@ def test_an_unreachable_budget_is_refused_before_anything_is_removed(finished, s
     shutil.copy(finished / "runs/my-recipe/dense.pt", run)
     code, text = say("run", "small.toml")
     assert code == 1
-    assert "the smallest network on a grid of 4" in text
+    assert "the smallest network on a grid of 2" in text
     assert not (run / "steps/1/pruned.pt").exists()
 
 

@@ -78,3 +78,30 @@ def test_the_average_ends_with_the_decay_that_was_asked_for():
     average = [torch.ones(3)]
     moving_average(0.9)(average, [torch.zeros(3)], torch.tensor(10_000))
     assert average[0].tolist() == pytest.approx([0.9] * 3)
+
+
+def test_patience_ends_a_training_that_no_longer_gets_better_and_outlasts_an_interruption(parts, tmp_path):
+    """With a vanishing learning rate the first epoch stays the best."""
+    still = {"epochs": 6, "patience": 2}
+    whole, resumed = [], []
+
+    def stop_after_two(epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    standing(tmp_path / "whole", **still).run(*parts, whole.append, ignore)
+    with pytest.raises(KeyboardInterrupt):
+        standing(tmp_path / "part", **still).run(*parts, stop_after_two, ignore)
+    standing(tmp_path / "part", **still).run(*parts, resumed.append, ignore)
+    assert [epoch.epoch for epoch in whole] == [1, 2, 3]
+    assert [epoch.epoch for epoch in resumed] == [3]
+
+
+def standing(folder, **settings):
+    torch.manual_seed(0)
+    network = checkpoint.create(SPEC)
+    for module in network.network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 0.0
+    recipe = Train(batch=4, learning_rate=1e-12, ema=0.5, precision="fp32", **settings)
+    return Trainer(network, recipe, 0.5, 0, folder / "training.state")

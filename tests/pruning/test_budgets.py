@@ -1,0 +1,87 @@
+"""Budgets in measured milliseconds: the table of layers, and the correction by the whole network."""
+
+import json
+
+import pytest
+import torch
+
+from pruning import budgets, checkpoint
+from pruning.budgets import Attempt, LatencyBudget
+from pruning.cost import Layer, measure_layers
+from pruning.errors import BudgetError
+from pruning.grouping import find_groups
+from pruning.layer_times import LayerTimes, fastest, lattice
+from pruning.selection import TOLERANCE
+from tests.pruning.networks import make, prune_section, spec
+
+CONV = Layer("conv", "conv", inputs=32, outputs=64, plane=(16, 16), unit=256, kernel=(3, 3))
+
+
+def test_a_layer_is_measured_at_few_widths():
+    assert lattice(96) == [0, 16, 32, 48, 96]
+    assert lattice(24) == [0, 16, 24]
+    assert lattice(3) == [0, 3]
+
+
+def test_only_the_layer_counts_in_a_profile():
+    events = [
+        {"name": "session", "dur": 1},
+        {"args": {"op_name": "ReorderInput"}, "dur": 2},
+        {"args": {"op_name": "Conv"}, "dur": 700},
+        {"args": {"op_name": "Conv"}, "dur": 500},
+    ]
+    assert fastest(events) == 0.5
+
+
+@pytest.mark.parametrize("name", ["unet", "unet-lite0"])
+def test_every_kind_of_layer_can_be_measured(name, tmp_path):
+    """Plain, transposed and depthwise; wider is never faster, and what was measured is kept."""
+    layers = sorted(measure_layers(make(name), 64).values(), key=lambda layer: layer.outputs)
+    found = {layer.kind: layer for layer in layers}  # the widest of each
+    path = tmp_path / "times.json"
+    times = LayerTimes(path, {layer.name: layer for layer in found.values()})
+    for layer in found.values():
+        half = times(layer, layer.inputs // 2, layer.outputs // 2)
+        assert 0 < half <= times(layer, layer.inputs, layer.outputs)
+        assert times(layer, 0, 0) == 0
+    assert len(json.loads(path.read_text())["milliseconds"]) == len(times.milliseconds)
+
+
+def test_the_table_is_measured_once_and_anew_under_other_conditions(tmp_path):
+    path = tmp_path / "times.json"
+    LayerTimes(path, {"conv": CONV})
+    stored = json.loads(path.read_text())
+    full = next(key for key in stored["milliseconds"] if key.endswith("32 -> 64"))
+    stored["milliseconds"][full] = 1e6
+    path.write_text(json.dumps(stored))
+    assert LayerTimes(path, {"conv": CONV})(CONV, 32, 64) == 1e6
+    assert LayerTimes(path, {"conv": CONV}, threads=2)(CONV, 32, 64) < 1e6
+
+
+def test_between_two_measured_widths_the_time_is_interpolated(tmp_path):
+    times = LayerTimes(tmp_path / "times.json", {"conv": CONV})
+    ends = [times(CONV, 32, 32), times(CONV, 32, 64)]
+    assert times(CONV, 32, 48) == pytest.approx(sum(ends) / 2)
+
+
+def test_a_latency_budget_is_met_within_its_tolerance_or_refused_with_the_network_untouched(tmp_path):
+    dense, present = (checkpoint.create(spec(width=16, depth=3)) for _ in range(2))
+    groups = find_groups(present.network, 64)
+    scores = {group.name: torch.arange(group.width).double() for group in groups}
+    before = {name: value.shape for name, value in present.network.state_dict().items()}
+    budget = LatencyBudget(dense, tmp_path / "dense.onnx", tmp_path / "times.json", runs=30)
+    try:
+        removed, spent = budget.cut(present, groups, scores, prune_section(budget="latency", grid=2, floor=2), 0.6)
+    except BudgetError:  # a machine that does other work beside the tests
+        assert before == {name: value.shape for name, value in present.network.state_dict().items()}
+        assert present.history == []
+    else:
+        assert removed
+        assert spent.got == pytest.approx(0.6, rel=TOLERANCE)
+        assert spent.attempts[-1].measured == spent.got
+        assert present.history
+
+
+def test_a_latency_that_was_missed_names_the_nearest_on_either_side():
+    tried = [Attempt(0.5, share, 1.0) for share in (0.4, 0.47, 0.55, 0.7)]
+    assert "the nearest took 47.0% and 55.0%" in budgets.missed(0.5, tried)
