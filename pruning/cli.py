@@ -113,12 +113,30 @@ def write_report(folder: Folder, root: Root = HERE) -> None:
 @app.command()
 def compare(
     folder: Folder,
-    share: Annotated[float, typer.Option(help="MACs left, as a share of the dense network's")] = 0.5,
-    epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning for each criterion")] = 2,
+    share: Annotated[list[float] | None, typer.Option(help="MACs left, of the dense network's; repeat it")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Only this one, beside the first; repeat it")] = None,
+    epochs: Annotated[int, typer.Option(min=0, help="Of fine-tuning")] = 1,
+    scratch_epochs: Annotated[int, typer.Option(min=0, help="Of training the pruned architecture from scratch")] = 10,
+    size: Annotated[int | None, typer.Option(help="Height and width of the frames; default the recipe's")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="A score is averaged over; default the recipe's")] = None,
+    cuts: Annotated[int, typer.Option(min=1, help="Cuts to each share, scored anew, not tuned in between")] = 1,
+    grid: Annotated[int | None, typer.Option(min=1, help="Of widths, and their floor; default the recipe's")] = None,
     root: Root = HERE,
 ) -> None:
-    """Prune the dense network by every criterion at equal MACs, in one step; before and after fine-tuning."""
-    console.print(comparison.compare(Run(folder, root), share, epochs))
+    """Every criterion and baseline at equal MACs: writes compare.json, .csv, .md and .svg; goes on where it stopped."""
+    run = Run(folder, root)
+    settings = comparison.Settings(
+        shares=tuple(share or (0.5, 0.25, 0.1)),
+        seeds=tuple(seed or (0, 1, 2)),
+        epochs=epochs,
+        scratch_epochs=scratch_epochs,
+        size=size or run.recipe.network.size,
+        frames=frames or run.recipe.prune.frames,
+        cuts=cuts,
+        grid=grid or run.recipe.prune.grid,
+    )
+    console.print(comparison.table(comparison.compare(run, settings, method or [])))
 
 
 @app.command(name="run")

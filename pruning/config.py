@@ -16,7 +16,7 @@ from pruning.errors import RecipeError
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-CRITERIA = Literal["taylor-abs", "taylor-sq", "taylor-signed", "l1", "bn-gamma", "random"]
+CRITERIA = Literal["taylor-abs", "taylor-sq", "taylor-signed", "taylor-weight", "l1", "bn-gamma", "random"]
 
 
 class Section(BaseModel):
@@ -79,6 +79,7 @@ class Prune(Section):
 
     criterion: CRITERIA = "taylor-abs"
     gradient: Literal["loss", "random"] = Field("loss", description="what is propagated; random needs no labels")
+    reduction: Literal["image", "pixel"] = Field("image", description="where abs or sq is taken: after or before Σ_hw")
     normalise_gradient: bool = Field(True, description="each frame's gradient at the logits is scaled to L2 norm 1")
     frames: Positive = Field(256, description="training frames that a score is averaged over")
     budget: Literal["macs", "parameters", "latency"] = Field("macs", description="what the steps are shares of")
@@ -102,6 +103,8 @@ class Prune(Section):
             raise ValueError(f"criterion {self.criterion!r} uses no gradient: leave out gradient = 'random'")
         if self.gradient == "random" and not self.normalise_gradient:
             raise ValueError("a random gradient has norm 1 by definition: leave out normalise_gradient = false")
+        if self.reduction == "pixel" and self.criterion not in ("taylor-abs", "taylor-sq"):
+            raise ValueError(f"criterion {self.criterion!r} has no reduction per pixel: leave out reduction = 'pixel'")
         return self
 
 

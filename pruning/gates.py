@@ -35,6 +35,31 @@ def gated(network: nn.Module, gates: dict[str, Tensor]) -> Iterator[None]:
             hook.remove()
 
 
+@contextmanager
+def pixel_gated(network: nn.Module, groups: list[Group]) -> Iterator[dict[str, Tensor]]:
+    """Gate every pixel of the groups' gated layers with ones; the gradient of such a gate is x·δx of the pixel.
+
+    Yields:
+        For each layer a gate [N, C, H, W] that asks for its gradient; filled when the network runs.
+    """
+    gates: dict[str, Tensor] = {}
+
+    def gate(layer: str, output: Tensor) -> Tensor:
+        gates[layer] = output.new_ones(()).expand_as(output).requires_grad_()  # one value, whatever the shape
+        return output * gates[layer]
+
+    layers = {slot.layer for group in groups for slot in group.gates}
+    hooks = [
+        network.get_submodule(layer).register_forward_hook(lambda _m, _i, output, layer=layer: gate(layer, output))
+        for layer in sorted(layers)
+    ]
+    try:
+        yield gates
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def ones(network: nn.Module, groups: list[Group], frames: int) -> dict[str, Tensor]:
     """A gate of ones [frames, C] that asks for its gradient, for every gated layer of the groups."""
     layers = {slot.layer: network.get_submodule(slot.layer) for group in groups for slot in group.gates}

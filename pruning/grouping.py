@@ -23,7 +23,7 @@ def find_groups(network: nn.Module, size: int, protect: tuple[str, ...] = ()) ->
         UnprunableError: names a layer whose channels cannot be removed rightly.
         RecipeError: a protected name fits no layer.
     """
-    check_layers(network)
+    check_layers(network, size)
     _check_names(network, protect)
     graph = dependency_graph(network, size)
     check_traced(network, graph, size)
@@ -62,8 +62,13 @@ def _describe(graph: torch_pruning.DependencyGraph, group: torch_pruning.Group) 
             gates.append(slot)
         elif isinstance(module, Convolution) and graph.is_out_channel_pruning_fn(item.dep.handler):
             writers.append(slot)
-            if not any(isinstance(after.module, nn.BatchNorm2d) for after in node.outputs):
+            if not all(_zeroed_by(after) for after in node.outputs):
                 gates.append(slot)
         elif isinstance(module, Convolution):
             readers.append(slot)
     return Group(writers[0].layer, len(group[0].idxs), tuple(writers), tuple(readers), tuple(gates))
+
+
+def _zeroed_by(reader: torch_pruning.dependency.Node) -> bool:
+    """Whether what reads an output is a gate itself, or scales the group's other members and so has no effect alone."""
+    return isinstance(reader.module, nn.BatchNorm2d) or "SigmoidBackward" in reader.grad_fn.name()

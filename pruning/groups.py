@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
@@ -45,3 +45,9 @@ class Group:
     writers: tuple[Slot, ...]
     readers: tuple[Slot, ...]
     gates: tuple[Slot, ...]
+
+
+def filters(convolution: nn.Module, values: Tensor) -> Tensor:
+    """Values of the shape of a convolution's weight as [output channels, values a filter]."""
+    own = values.transpose(0, 1) if isinstance(convolution, nn.ConvTranspose2d) else values
+    return own.flatten(1)

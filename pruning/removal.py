@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch_pruning
 from torch import nn
+from torch_pruning.dependency.shape_infer import infer_out_channels_recursively
 
+ELEMENTWISE = torch_pruning.ops.OPTYPE.ELEMENTWISE
 History = list[tuple[str, bool, list[int]]]  # layer, whether its outputs are meant, channels; in order
+
+
+class Graph(torch_pruning.DependencyGraph):  # type: ignore[misc]
+    """Torch-Pruning's graph, in which a factor of one channel is no partner of the many that it scales.
+
+    It takes every product for one of equal channels. An attention map, [N, 1, H, W], would lose its only channel with
+    the first channel that it weighs, and make the concatenations behind it one channel wide.
+    """
+
+    def _trace(self, *arguments: Any, **settings: Any) -> dict[nn.Module, torch_pruning.dependency.Node]:
+        nodes: dict[nn.Module, torch_pruning.dependency.Node] = super()._trace(*arguments, **settings)
+        for node in nodes.values():
+            if node.type == ELEMENTWISE and len(node.inputs) > 1:
+                self._separate(node)
+        return nodes
+
+    def _separate(self, node: torch_pruning.dependency.Node) -> None:
+        widths = [infer_out_channels_recursively(self, source, [0]) for source in node.inputs]
+        for source, width in zip(list(node.inputs), widths, strict=True):
+            if width == 1 and max(other or 1 for other in widths) > 1:
+                node.inputs.remove(source)
+                source.outputs.remove(node)
 
 
 @torch.enable_grad()
 def dependency_graph(network: nn.Module, size: int) -> torch_pruning.DependencyGraph:
     """Trace which layers share channels. Leaves the network in evaluation mode."""
     example = torch.zeros(1, 3, size, size)
-    return torch_pruning.DependencyGraph().build_dependency(
+    return Graph().build_dependency(
         network,
         example,
         # The graph marks an output only where the last operation is no layer: without this, the head looks prunable.

@@ -7,10 +7,10 @@ import torch_pruning
 from torch import nn
 
 from pruning.errors import UnprunableError
+from pruning.groups import Convolution
 
 NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 REASONS: list[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str]] = [
-    (nn.PReLU, "PReLU's slopes are not followed by the dependency graph: use ReLU"),
     (nn.GroupNorm, "group norm changes its meaning when a group loses channels: use batch norm"),
     (nn.LayerNorm, "layer norm changes its meaning when channels are removed: use batch norm"),
     (nn.Linear, "a linear layer in a segmentation network is not supported: use a 1×1 convolution"),
@@ -19,16 +19,18 @@ REASONS: list[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str]] = [
 ]
 
 
-def check_layers(network: nn.Module) -> None:
-    """Refuse layers by their type.
+def check_layers(network: nn.Module, size: int) -> None:
+    """Refuse layers that run by their type; one that is defined and never runs, such as a classifier, does no harm.
 
     Raises:
         UnprunableError: names the first such layer and the remedy.
     """
-    for name, module in network.named_modules():
+    for name, module in running(network, size).items():
         for types, reason in REASONS:
             if isinstance(module, types):
                 raise UnprunableError(f"{name} ({type(module).__name__}): {reason}")
+        if isinstance(module, nn.PReLU) and module.num_parameters > 1:  # one slope for all channels is left as it is
+            raise UnprunableError(f"{name} (PReLU): a slope for each channel is not followed by the graph: use ReLU")
         if isinstance(module, NORMS) and module.affine:
             raise UnprunableError(f"{name}: affine instance norm cannot be pruned: use batch norm")
         if isinstance(module, nn.Conv2d) and module.groups not in (1, module.out_channels):
@@ -43,15 +45,22 @@ def check_traced(network: nn.Module, graph: torch_pruning.DependencyGraph, size:
     Raises:
         UnprunableError: names the first such layer.
     """
-    ran: list[tuple[str, nn.Module]] = []
-    layers = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-    hooks = [m.register_forward_hook(lambda m, _i, _o, name=name: ran.append((name, m))) for name, m in layers]
-    with torch.no_grad():
-        network(torch.zeros(1, 3, size, size))
-    for hook in hooks:
-        hook.remove()
-    for name, module in ran:
-        if module not in graph.module2node:
+    for name, module in running(network, size).items():
+        if isinstance(module, Convolution) and module not in graph.module2node:
             raise UnprunableError(
                 f"{name}: it runs, but no gradient reaches it (a detached path?); it cannot be pruned"
             )
+
+
+@torch.no_grad()
+def running(network: nn.Module, size: int) -> dict[str, nn.Module]:
+    """The layers that run, by name, in the order in which they end."""
+    ran: dict[str, nn.Module] = {}
+    hooks = [
+        module.register_forward_hook(lambda module, _i, _o, name=name: ran.update({name: module}))
+        for name, module in network.named_modules()
+    ]
+    network.eval()(torch.zeros(1, 3, size, size))
+    for hook in hooks:
+        hook.remove()
+    return ran

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -24,11 +26,43 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "unet": ("unet", {"width": 8}),
     "unet-lite0": ("unet-lite0", {"pretrained": False}),
     "BasicUNet": ("monai.networks.nets:BasicUNet", BASIC_UNET),
+    "AttentionUnet": (
+        "monai.networks.nets:AttentionUnet",
+        {"spatial_dims": 2, "in_channels": 3, "out_channels": 1, "channels": (16, 32, 64), "strides": (2, 2)},
+    ),
+    "SegResNet": (
+        "monai.networks.nets:SegResNet",
+        {
+            "spatial_dims": 2,
+            "init_filters": 16,
+            "in_channels": 3,
+            "out_channels": 1,
+            "norm": "batch",
+            "blocks_down": (1, 2, 2),
+            "blocks_up": (1, 1),
+        },
+    ),
+    "FlexibleUNet": (
+        "monai.networks.nets:FlexibleUNet",
+        {
+            "in_channels": 3,
+            "out_channels": 1,
+            "backbone": "efficientnet-b0",
+            "pretrained": False,
+            "spatial_dims": 2,
+            "decoder_channels": (64, 48, 32, 24, 16),
+        },
+    ),
+    "smp.Unet": ("segmentation_models_pytorch:Unet", {"encoder_name": "resnet18", "encoder_weights": None}),
 }
 
 
 def make(name: str) -> nn.Module:
-    """One of `NETWORKS`, in evaluation mode, with random batch norm parameters and statistics."""
+    """One of `NETWORKS`, in evaluation mode, with random batch norm parameters and statistics.
+
+    The test is skipped where the network's package is not installed, or does not work beside this PyTorch.
+    """
+    skip_unless_importable(NETWORKS[name][0])
     torch.manual_seed(0)
     network = build(*NETWORKS[name]).eval()
     for module in network.modules():
@@ -38,6 +72,15 @@ def make(name: str) -> nn.Module:
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
     return network
+
+
+def skip_unless_importable(factory: str) -> None:
+    """Skip the test, with the reason, where a factory's package cannot be imported."""
+    package = factory.partition(":")[0] if ":" in factory else "pruning.networks"
+    try:
+        importlib.import_module(package)
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision built for another PyTorch
+        pytest.skip(f"{package} cannot be imported here: {error}")
 
 
 def spec(factory: str = "unet", **arguments: Any) -> Network:

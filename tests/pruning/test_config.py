@@ -22,6 +22,7 @@ def test_every_recipe_of_the_project_can_be_read(path):
         ('criterion = "taylor-abs"', 'budget = "seconds"', "prune.budget"),
         ('criterion = "taylor-abs"', 'criterion = "l1"\ngradient = "random"', "uses no gradient"),
         ('criterion = "taylor-abs"', 'gradient = "random"\nnormalise_gradient = false', "norm 1 by definition"),
+        ('criterion = "taylor-abs"', 'criterion = "l1"\nreduction = "pixel"', "no reduction per pixel"),
         ("size = 320", "size = 330", "network.size"),
         ("seed = 0", "sede = 0", "sede: Extra inputs"),
         ('name = "polyp-lite0"', "name =", "is not TOML"),

@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pruning.criteria import output_gradient, score
+from pruning.criteria import score
 from pruning.data import Frames
 from pruning.deploy import normalise
 from pruning.gates import gated, ones, removing
 from pruning.grouping import find_groups
+from pruning.groups import Group, Slot
+from pruning.taylor import effect, output_gradient
 from tests.pruning.networks import SIZE, Residual, make, noise, prune_section, spec
 
 SECTION = spec()
@@ -102,6 +104,51 @@ def test_a_random_gradient_needs_no_labels():
     section = prune_section(gradient="random")
     with_labels, without = run(network, section, frames), run(network, section, blank)
     assert all(torch.equal(with_labels[name], without[name]) for name in with_labels)
+
+
+def pixel_effects(network, layer, frames, gradient):
+    """x·δx of every pixel of a layer's output, from what it put out and the gradient that came back."""
+    kept = {}
+    hook = network.get_submodule(layer).register_forward_hook(lambda _m, _i, o: kept.update(x=o) or o.clone())
+    logits = network(normalise(frames.images, SECTION.mean, SECTION.std))
+    hook.remove()
+    (back,) = torch.autograd.grad(logits, kept["x"], gradient(logits))
+    return (kept["x"] * back).detach().double()
+
+
+def test_per_pixel_the_absolute_value_is_taken_before_the_sum():
+    network, frames = make("unet"), noise(3)
+    section = prune_section(reduction="pixel")
+    effects = pixel_effects(
+        network, "encoder.1.1", frames, lambda logits: output_gradient(logits, frames.masks.float(), section, None)
+    )
+    found = run(network, section, frames)["encoder.1.0"]
+    torch.testing.assert_close(found, effects.abs().sum((2, 3)).mean(0), rtol=1e-4, atol=1e-9)
+    square = run(network, prune_section(criterion="taylor-sq", reduction="pixel"), frames)["encoder.1.0"]
+    torch.testing.assert_close(square, effects.square().sum((2, 3)).mean(0), rtol=1e-4, atol=1e-12)
+
+
+def test_per_pixel_members_are_summed_where_their_planes_agree_and_counted_apart_where_not():
+    group = Group("a", 2, (), (), tuple(Slot(layer, (0, 1), (0, 1)) for layer in ("a", "b", "half")))
+    effects = {"a": torch.randn(3, 2, 4, 4), "b": torch.randn(3, 2, 4, 4), "half": torch.randn(3, 2, 2, 2)}
+    full, half = effect(group, effects)
+    torch.testing.assert_close(full, (effects["a"] + effects["b"]).double().flatten(2))
+    torch.testing.assert_close(half, effects["half"].double().flatten(2))
+
+
+def test_taylor_of_weights_is_the_square_of_what_scaling_a_filter_changes_in_evaluation_mode():
+    """Σ w·∂w is the derivative by a factor on the filter, which the batch norm of another mode would undo."""
+    network, frames = make("unet"), noise(4)
+    section = prune_section(criterion="taylor-weight", normalise_gradient=False)
+    found = score(network, SECTION, find_groups(network, SIZE), frames, section, 0, batch=2)["encoder.1.0"]
+    expected = torch.zeros_like(found)
+    for part in frames.batches(2):
+        effects = pixel_effects(
+            network, "encoder.1.0", part, lambda logits, p=part: output_gradient(logits, p.masks.float(), section, None)
+        )
+        expected += effects.sum((0, 2, 3)).div(2).square() / 2
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-12)
+    assert found.max() > 0
 
 
 def test_l1_is_the_mean_magnitude_of_the_filter():

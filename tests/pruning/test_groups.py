@@ -1,6 +1,6 @@
 import pytest
 import torch
-from monai.networks.nets import BasicUNet, FlexibleUNet
+from monai.networks.nets import BasicUNet, FlexibleUNet, SegResNet
 from torch import nn
 
 from pruning.errors import RecipeError, UnprunableError
@@ -45,6 +45,32 @@ def head(*layers):
     return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), *layers, nn.Conv2d(8, 1, 1))
 
 
+def test_an_attention_map_is_no_partner_of_the_channels_that_it_weighs():
+    groups = {group.name: group for group in find_groups(make("AttentionUnet"), SIZE)}
+    up = groups["model.1.upconv.up.conv"]
+    assert [slot.layer for slot in up.writers] == ["model.1.upconv.up.conv"]
+    (merge,) = [slot for slot in up.readers if slot.layer == "model.1.merge.conv"]
+    assert merge.channels == tuple(range(16, 32))  # torch.cat((attended, up)): sixteen attended channels come first
+
+
+def test_what_squeeze_and_excitation_scales_by_has_no_gate_of_its_own():
+    """Its sigmoid multiplies the other members, which are zero when the group is masked."""
+    gates = {slot.layer for group in find_groups(make("FlexibleUNet"), SIZE) for slot in group.gates}
+    assert "encoder._blocks.0.0._bn1" in gates
+    assert not any("_se_expand" in layer for layer in gates)
+
+
+def test_a_convolution_that_is_read_beside_its_batch_norm_is_gated_too():
+    """SegResNet normalises before it convolves: a sum that goes round the batch norm must be masked as well."""
+    gates = {slot.layer for group in find_groups(make("SegResNet"), SIZE) for slot in group.gates}
+    assert {"convInit.conv", "down_layers.0.1.norm1"} <= gates
+
+
+def test_one_slope_for_all_channels_is_left_as_it_is():
+    (group,) = find_groups(head(nn.PReLU()), SIZE)
+    assert group.width == 8
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
@@ -53,6 +79,7 @@ def head(*layers):
         (head(nn.InstanceNorm2d(8, affine=True)), "1: affine instance norm"),
         (head(nn.Conv2d(8, 8, 3, padding=1, groups=2)), "1: 2 groups"),
         (Detached(), "shortcut: it runs, but no gradient reaches it"),
+        (SegResNet(2, 8, 3, 1), r"down_layers\.0\.1\.norm1 \(GroupNorm\)"),
         (BasicUNet(**{**BASIC_UNET, "norm": ("instance", {"affine": True})}), "affine instance norm"),
         (FlexibleUNet(3, 1, "resnet18", pretrained=False, spatial_dims=2), "with that channel masked"),
     ],

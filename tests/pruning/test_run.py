@@ -1,5 +1,6 @@
 """The commands of docs/research.md on synthetic frames, and what the service makes of the models."""
 
+import csv
 import json
 import os
 import re
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from app import registry
-from pruning import cli, comparison
+from pruning import cli
+from pruning.comparison.methods import METHODS
 from tests.pruning.dataset import write_dataset, write_pair
 
 RECIPE = """
@@ -205,18 +207,75 @@ def test_an_unreachable_budget_is_refused_before_anything_is_removed(finished, s
     assert not (run / "steps/1/pruned.pt").exists()
 
 
-def test_compare_prunes_by_every_criterion_to_equal_macs_and_goes_on_where_it_stopped(finished, say):
-    assert say(*COMPARE)[0] == 0
-    path = finished / "runs/my-recipe/compare-0.5.json"
-    results = json.loads(path.read_text())
-    budget = 0.5 * json.loads((finished / "runs/my-recipe/metrics.json").read_text())["dense"]["macs"]
-    assert set(results) == set(comparison.CRITERIA)
-    assert all(0.9 * budget < result["macs"] <= budget for result in results.values())
-    assert all(len(result["before"]) == len(result["after"]) == 4 for result in results.values())
+def cell(content, method, seed=0):
+    """The cell of a method in compare.json."""
+    (found,) = [c for c in content["cells"] if (c["method"], c["seed"]) == (method, seed)]
+    return found
 
-    kept = {**results, "l1": {**results["l1"], "parameters": 12_340_000}}
-    del kept["random"]
-    path.write_text(json.dumps(kept))
-    _, shown = say(*COMPARE)
-    assert "12.34" in shown  # taken as it was found
-    assert json.loads(path.read_text()) == {**kept, "random": results["random"]}
+
+@pytest.fixture(scope="module")
+def compared(finished):
+    """The run folder after the page's comparison."""
+    pruning(*COMPARE, root=finished)
+    return finished / "runs/my-recipe"
+
+
+def test_compare_brings_every_method_to_equal_macs(compared):
+    content = json.loads((compared / "compare.json").read_text())
+    budget = 0.5 * content["dense"]["macs"]
+    assert [c["method"] for c in content["cells"]] == [method.name for method in METHODS]
+    assert all(0.9 * budget < c["macs"] <= budget for c in content["cells"])
+    assert all(len(c["before"]) == len(c["after"]) == 4 for c in content["cells"])
+    assert cell(content, "from scratch")["macs"] == cell(content, "taylor-abs")["macs"]
+
+
+def test_compare_writes_one_table_and_one_plot(compared):
+    with (compared / "compare.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == [method.name for method in METHODS]
+    assert (float(rows[0]["against_mean"]), rows[0]["seeds"]) == (0, "1")
+    content = json.loads((compared / "compare.json").read_text())
+    expected = sum(cell(content, "random")["after"]) / 4
+    (random,) = [row for row in rows if row["method"] == "random"]
+    assert float(random["after_mean"]) == pytest.approx(expected)
+    assert f"| 50% | random | {float(random['macs']) / 1e6:.1f} |" in (compared / "compare.md").read_text()
+    assert "from scratch" in (compared / "compare.svg").read_text()
+
+
+def test_compare_goes_on_where_it_stopped(compared, say):
+    path = compared / "compare.json"
+    content = json.loads(path.read_text())
+    again = cell(content, "random")
+    kept = [{**c, "parameters": 12_340_000} if c["method"] == "l1" else c for c in content["cells"] if c != again]
+    path.write_text(json.dumps({**content, "cells": kept}))
+    assert say(*COMPARE)[0] == 0
+    assert "| 12.34 |" in (compared / "compare.md").read_text()  # taken as it was found
+    assert cell(json.loads(path.read_text()), "random") == again
+
+
+def test_compare_adds_a_seed_of_one_method_beside_the_first(compared, say):
+    before = json.loads((compared / "compare.json").read_text())["cells"]
+    assert say(*COMPARE, "--seed", "1", "--method", "random")[0] == 0
+    after = json.loads((compared / "compare.json").read_text())["cells"]
+    assert [(c["method"], c["seed"]) for c in after if c not in before] == [("taylor-abs", 1), ("random", 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--size", "32"), "holds a comparison with the settings"),
+        (("--method", "chance"), "unknown method 'chance'; the methods are: taylor-abs;"),
+    ],
+)
+def test_compare_refuses_what_would_mix_two_tables(compared, say, arguments, message):
+    code, text = say("compare", str(compared), *arguments)
+    assert code == 1
+    assert message in text
+
+
+def test_a_budget_that_no_width_reaches_is_a_row_that_says_so(compared, say):
+    code, _ = say(*COMPARE, "--share", "0.001", "--method", "uniform")
+    assert code == 0
+    assert "| 0% | uniform |  |  | not reachable |" in (compared / "compare.md").read_text()
+    refused = json.loads((compared / "compare.json").read_text())["cells"][-1]["refused"]
+    assert "with every group at 4 channels the network costs" in refused
