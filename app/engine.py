@@ -13,7 +13,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-Preference = Literal["auto", "cpu", "cuda"]
+from app import openvino
+
+Preference = Literal["auto", "cpu", "cuda", "openvino", "openvino-bf16"]
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
@@ -49,12 +51,16 @@ class Engine:
         preference: `cuda` and `auto` ask for CUDA where a device is; what came of it is in `provider`.
 
     Raises:
+        ModelRefused: OpenVINO was asked for and is not here.
         Exception: of onnxruntime's own kinds, when the bytes are not a graph that it can run.
     """
 
     def __init__(self, graph: bytes, *, threads: int = 1, preference: Preference = "auto") -> None:
-        wanted = wanted_providers(preference)
         options = session_options(threads)
+        if preference in openvino.ARITHMETIC:
+            self._session = openvino.open_session(graph, options, preference=preference, threads=threads)
+            return
+        wanted = wanted_providers(preference)
         if wanted == [CPU]:
             _share_arena(options)
         self._session = onnxruntime.InferenceSession(graph, sess_options=options, providers=wanted)

@@ -13,6 +13,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from app import openvino
 from app.engine import CPU, Engine, Port, Preference
 
 # Whether this thread's work is the only one in the workers. Admission sets it; work from elsewhere is not alone.
@@ -33,8 +34,9 @@ class Engines:
 
     def __init__(self, graph: bytes, *, threads: int, preference: Preference) -> None:
         self.latency = Engine(graph, threads=threads, preference=preference)
-        one_is_enough = threads == 1 or self.latency.provider != CPU
-        self.throughput = self.latency if one_is_enough else Engine(graph, threads=1, preference="cpu")
+        one_is_enough = threads == 1 or self.latency.provider not in (CPU, openvino.PROVIDER)
+        on_cpu = preference if self.latency.provider == openvino.PROVIDER else "cpu"
+        self.throughput = self.latency if one_is_enough else Engine(graph, threads=1, preference=on_cpu)
         self.runs: dict[str, int] = {"latency": 0, "throughput": 0}
         self._lock = Lock()
 

@@ -109,6 +109,8 @@ def open_engines(graph: bytes, *, threads: int, preference: Preference) -> Engin
     """Sessions over the graph, on the device that was insisted on."""
     try:
         engine = Engines(graph, threads=threads, preference=preference)
+    except ModelRefused:
+        raise
     except Exception as error:  # onnxruntime's exceptions share no other base
         raise ModelRefused(f"onnxruntime cannot run model.onnx: {error}") from error
     if preference == "cuda" and engine.provider != CUDA:

@@ -149,7 +149,8 @@ def scan(models_dir: Path, *, threads: int, preference: Preference, default: str
 def _preferred(ready: list[Model]) -> str:
     """The first pruned model by name, else the first: pruned ones are what this service is for.
 
-    Empty where nothing is ready.
+    A lower precision only where nothing else is ready, so that it is never chosen in silence. Empty where nothing is.
     """
-    pruned = [model for model in ready if model.manifest.variant == "pruned"]
-    return next((model.manifest.name for model in pruned or ready), "")
+    full = [model for model in ready if model.manifest.precision == "fp32"] or ready
+    pruned = [model for model in full if model.manifest.variant == "pruned"]
+    return next((model.manifest.name for model in pruned or full), "")

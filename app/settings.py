@@ -27,14 +27,15 @@ class Settings(BaseSettings):
         str | None,
         Field(
             description="Model for requests that name none, as `name` or `name/version`. Unset: the first "
-            "pruned model by name, or without one the first model by name."
+            "pruned model in fp32 by name, or without one the first in fp32, or the first model by name."
         ),
     ] = None
     provider: Annotated[
-        Literal["auto", "cpu", "cuda"],
+        Literal["auto", "cpu", "cuda", "openvino", "openvino-bf16"],
         Field(
             description="Where networks run. `auto`: on a CUDA device if there is one. `cuda`: models that "
-            "do not reach one are refused."
+            "do not reach one are refused. `openvino`: on an Intel processor through OpenVINO, in fp32 as the graph "
+            "says; `openvino-bf16`: its floats in bf16. Models that do not reach it are refused."
         ),
     ] = "auto"
     threads: Annotated[
