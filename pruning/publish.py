@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -106,13 +105,23 @@ def validate(manifest: dict[str, Any], models: Path) -> None:
     Raises:
         ExportError: the schema is missing, or names the first field that breaks it.
     """
+    try:
+        jsonschema.validate(manifest, read_schema(models))
+    except jsonschema.ValidationError as error:
+        raise ExportError(f"manifest of {manifest['name']}: {error.json_path}: {error.message}") from error
+
+
+def read_schema(models: Path) -> dict[str, Any]:
+    """The schema in the models folder.
+
+    Raises:
+        ExportError: it is missing.
+    """
     path = models / "manifest.schema.json"
     if not path.is_file():
         raise ExportError(f"{path} is missing: publish into the project's models/ folder, or copy the schema there")
-    try:
-        jsonschema.validate(manifest, json.loads(path.read_text(encoding="utf-8")))
-    except jsonschema.ValidationError as error:
-        raise ExportError(f"manifest of {manifest['name']}: {error.json_path}: {error.message}") from error
+    schema: dict[str, Any] = read_json(path)
+    return schema
 
 
 def write_folder(graph: Path, manifest: dict[str, Any], card: str, folder: Path) -> Path:

@@ -24,7 +24,7 @@ from pruning.evaluate import FrameScores, measure, score_frames
 from pruning.golden import synthetic_frame
 from pruning.metrics import bootstrap
 from pruning.progress import console, tell_quality
-from pruning.publish import GOLDEN_TOLERANCE, quality, render_card, sha256, today, validate, write_folder
+from pruning.publish import GOLDEN_TOLERANCE, quality, read_schema, render_card, sha256, today, validate, write_folder
 from pruning.runs import read_json
 from pruning.sessions import open_session, run
 
@@ -48,11 +48,14 @@ class Origin:
 
         Raises:
             PrecisionError: it is no fp32 folder, or another recipe's.
+            ExportError: the models folder lacks the schema.
         """
         path = folder / "manifest.json"
         if not path.is_file():
             raise PrecisionError(f"{path} is missing: name a published folder, such as models/polyp-lite0-pruned/1")
-        origin = cls(folder, read_json(path), read_recipe(recipe), root)
+        schema = read_schema(folder.resolve().parents[1])
+        unsaid = {name: field["default"] for name, field in schema["properties"].items() if "default" in field}
+        origin = cls(folder, {**unsaid, **read_json(path)}, read_recipe(recipe), root)
         origin.check(recipe)
         return origin
 
@@ -69,7 +72,7 @@ class Origin:
     @property
     def calibration(self) -> Calibration:
         """How the probability becomes a mask; the temperature is in the graph."""
-        return Calibration(threshold=self.manifest["threshold"], peak=self.manifest.get("peak", 0.0))
+        return Calibration(threshold=self.manifest["threshold"], peak=self.manifest["peak"])
 
     def check(self, recipe: Path) -> None:
         """Raises PrecisionError as `read` says."""
