@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from pruning import checkpoint, export, fp16, int8
 from pruning.data import read_pairs
@@ -54,6 +54,29 @@ def test_fp16_weights_have_16_bits(graphs):
     model = onnx.load(folder / "fp16.onnx")
     assert all(value.data_type != TensorProto.FLOAT for value in model.graph.initializer if len(value.dims) == 4)
     assert (folder / "fp16.onnx").stat().st_size < 0.7 * (folder / "fp32.onnx").stat().st_size
+
+
+def test_scales_that_several_resizes_share_are_converted_too(tmp_path):
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["level"], to=TensorProto.FLOAT),
+        helper.make_node("Resize", ["level", "", "scales"], ["twice"], name="first"),  # [N, 8, 8, 3]
+        helper.make_node("Resize", ["twice", "", "scales"], ["four times"], name="second"),  # [N, 16, 16, 3]
+        helper.make_node("ReduceMean", ["four times", "last"], ["probability"], keepdims=0),  # [N, 16, 16]
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "enlarge",
+        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", 4, 4, 3])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N", 16, 16])],
+        [
+            numpy_helper.from_array(np.float32([1, 2, 2, 1]), "scales"),
+            numpy_helper.from_array(np.int64([-1]), "last"),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "a.onnx")
+    fp16.convert(tmp_path / "a.onnx", tmp_path / "b.onnx")
+    frames = np.full((2, 4, 4, 3), 100, np.uint8)
+    np.testing.assert_array_equal(run(open_session(tmp_path / "b.onnx"), frames), np.full((2, 16, 16), 100))
 
 
 def test_the_frames_whose_ranges_are_measured_are_drawn_by_the_seed():
