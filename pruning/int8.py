@@ -1,7 +1,7 @@
 """An exported graph in 8-bit integers: static quantisation in the QDQ format, through onnxruntime.quantization.
 
 Weights are int8 per output channel, activations uint8 per tensor over the range that training frames gave them
-(Jacob et al., CVPR 2018, section 2). Each choice below was measured: docs/precision.md.
+(Jacob et al., CVPR 2018, section 2). What it costs: docs/precision.md; other choices: tests/bench/precision.py.
 """
 
 from __future__ import annotations
