@@ -11,15 +11,16 @@ from typing import Literal
 
 import onnxruntime
 
-from app import cuda
+from app import cuda, openvino
 
-Preference = Literal["auto", "cpu", "cuda", "tensorrt"]
+Preference = Literal["auto", "cpu", "cuda", "tensorrt", "openvino", "openvino-bf16"]
 Providers = list[str | tuple[str, dict[str, str]]]
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
+ON_GPU = (CUDA, TENSORRT)
 # What has to be there for a session to be where the operator insisted on.
-INSISTED = {"cuda": CUDA, "tensorrt": TENSORRT}
+INSISTED = {"cuda": CUDA, "tensorrt": TENSORRT} | dict.fromkeys(openvino.ARITHMETIC, openvino.PROVIDER)
 
 # onnxruntime's defaults double the arena on each growth, search the convolution algorithms exhaustively on
 # first use, and round to TF32, which the golden frame's tolerance does not allow for.
@@ -66,13 +67,17 @@ DEFAULT = DeviceOptions()
 def wanted_providers(
     preference: Preference, options: DeviceOptions | None = None, size: tuple[int, int] | None = None
 ) -> Providers:
-    """The providers to ask for, best first.
+    """The providers to ask for, best first; OpenVINO is none of them, since it takes a device instead.
 
     Args:
         options: for sessions whose batches have these sizes.
         size: height and width of the network, for which TensorRT builds.
     """
-    if preference == "cpu" or CUDA not in onnxruntime.get_available_providers() or not cuda.devices():
+    if (
+        preference in ("cpu", *openvino.ARITHMETIC)
+        or CUDA not in onnxruntime.get_available_providers()
+        or not cuda.devices()
+    ):
         return [CPU]
     _preload()
     chosen: Providers = [(CUDA, _cuda_options(options)), CPU]

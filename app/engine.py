@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as kinds
 
+from app import openvino
 from app.device import CPU, Preference, Providers, wanted_providers
 
 # What onnxruntime raises from a run. Its own kinds share no base but Exception; copies of ours raise RuntimeError.
@@ -49,11 +50,16 @@ class Engine:
         preference: `cuda` and `auto` ask for CUDA where a device is; what came of it is in `provider`.
 
     Raises:
+        ModelRefused: OpenVINO was asked for and is not here.
         Exception: of onnxruntime's own kinds, when the bytes are not a graph that it can run.
     """
 
     def __init__(self, graph: bytes, *, threads: int = 1, preference: Preference = "auto") -> None:
-        self._session = open_session(graph, threads, wanted_providers(preference))
+        if preference in openvino.ARITHMETIC:
+            options = session_options(threads)
+            self._session = openvino.open_session(graph, options, preference=preference, threads=threads)
+        else:
+            self._session = open_session(graph, threads, wanted_providers(preference))
 
     @property
     def provider(self) -> str:

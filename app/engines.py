@@ -14,6 +14,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from app import openvino
 from app.device import CPU, Preference
 from app.engine import Engine, Port
 
@@ -35,8 +36,9 @@ class Engines:
 
     def __init__(self, graph: bytes, *, threads: int, preference: Preference) -> None:
         self.latency = Engine(graph, threads=threads, preference=preference)
-        one_is_enough = threads == 1 or self.latency.provider != CPU
-        self.throughput = self.latency if one_is_enough else Engine(graph, threads=1, preference="cpu")
+        one_is_enough = threads == 1 or self.latency.provider not in (CPU, openvino.PROVIDER)
+        on_cpu = preference if self.latency.provider == openvino.PROVIDER else "cpu"
+        self.throughput = self.latency if one_is_enough else Engine(graph, threads=1, preference=on_cpu)
         self.runs: dict[str, int] = {"latency": 0, "throughput": 0}
         self._lock = Lock()
 

@@ -25,7 +25,7 @@ class Machine(BaseModel):
 def describe() -> Machine:
     """This machine."""
     return Machine(
-        processor=_processor(),
+        processor=processor(),
         cores=cores(),
         system=platform.platform(terse=True),
         python=platform.python_version(),
@@ -41,7 +41,8 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the processor."""
     # platform.processor() is empty on most Linux systems.
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []

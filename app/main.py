@@ -16,7 +16,7 @@ from app import __version__, keys, machine
 from app.admission import Admission
 from app.benchmark.jobs import Benchmarks
 from app.benchmark.store import Store
-from app.device import CPU, DeviceOptions
+from app.device import ON_GPU, DeviceOptions
 from app.errors import GpuRequired, ResultsUnavailable
 from app.keys import Keys
 from app.kserve.statistics import Statistics
@@ -198,6 +198,6 @@ def _device_options(settings: Settings) -> DeviceOptions:
 def _check_gpu(repository: Repository) -> None:
     """Raises GpuRequired unless a model runs on one; those that do not were refused."""
     registry = repository.registry
-    if not any(model.engine.provider != CPU for model in registry.ready):
+    if all(model.engine.provider not in ON_GPU for model in registry.ready):
         reasons = "; ".join(f"{refusal.id}: {refusal.reason}" for refusal in registry.refused) or "there are no models"
         raise GpuRequired(f"No model runs on a GPU, and POLYPRUNE_REQUIRE_GPU asks for one. {reasons}")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from app import openvino
 from app.batcher import Batcher, Check
 from app.binding import Bound
 from app.device import CPU, DEFAULT, INSISTED, DeviceOptions, Preference, wanted_providers
@@ -143,6 +144,8 @@ def open_engines(
     """Sessions over the graph, on the device that was insisted on."""
     try:
         engine = _open(graph, spec, threads, preference, options)
+    except ModelRefused:
+        raise
     except Exception as error:  # onnxruntime's exceptions share no other base
         raise ModelRefused(f"onnxruntime cannot run model.onnx: {error}") from error
     if engine.provider != INSISTED.get(preference, engine.provider):
@@ -157,7 +160,7 @@ def _open(
     graph: bytes, spec: InputSpec, threads: int, preference: Preference, options: DeviceOptions
 ) -> Engines | Batcher:
     """Batches on a device, and where they were asked for; else a session for each case."""
-    on_request = options.delay_ms is not None
+    on_request = options.delay_ms is not None and preference not in openvino.ARITHMETIC
     if on_request or wanted_providers(preference) != [CPU]:
         size = (spec.height, spec.width)
         one = partial(Bound, graph, size=size, threads=threads, preference=preference, options=options)

@@ -174,4 +174,4 @@ def _preferred(models: list[Model]) -> str:
 def _preference(model: Model) -> tuple[bool, bool, float]:
     manifest = model.manifest
     dice = manifest.quality[0].dice.mean if manifest.quality else 0.0
-    return manifest.variant != "pruned", manifest.precision != "fp32", -dice
+    return manifest.precision != "fp32", manifest.variant != "pruned", -dice

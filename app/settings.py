@@ -31,10 +31,11 @@ class Settings(BaseSettings):
         ),
     ] = None
     provider: Annotated[
-        Literal["auto", "cpu", "cuda", "tensorrt"],
+        Literal["auto", "cpu", "cuda", "tensorrt", "openvino", "openvino-bf16"],
         Field(
-            description="Where networks run. `auto`: on a CUDA device if there is one. `cuda`, `tensorrt`: models "
-            "that do not reach it are refused."
+            description="Where networks run. `auto`: on a CUDA device if there is one. `cuda`, `tensorrt`: on one. "
+            "`openvino`: on an Intel processor through OpenVINO, in fp32 as the graph says; `openvino-bf16`: its "
+            "floats in bf16. Models that do not reach what is named are refused."
         ),
     ] = "auto"
     require_gpu: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pruning import comparison, publish, report, stations
+from pruning import comparison, publish, quantise, report, stations
 from pruning.errors import PruningError
 from pruning.progress import console
 from pruning.runs import Run
@@ -102,6 +102,17 @@ def publish_models(folder: Folder, models: Models = Path("models"), root: Root =
     """Write the model folders that the service reads."""
     for written in publish.publish(Run(folder, root), models):
         console.print(f"published {written}")
+
+
+@app.command(name="quantise")
+def quantise_model(
+    model: Annotated[Path, typer.Argument(help="Published fp32 folder, such as models/polyp-lite0-pruned/1")],
+    recipe: Annotated[Path, typer.Argument(help="Its recipe, such as runs/polyp-lite0/config.toml")],
+    precision: Annotated[quantise.Precision, typer.Option(help="Of the version that is written")] = "int8",
+    root: Root = HERE,
+) -> None:
+    """Write a published model in a lower precision beside it, unless it loses too much Dice."""
+    console.print(f"published {quantise.quantise(model, recipe, precision, root)}")
 
 
 @app.command(name="report")

@@ -115,11 +115,22 @@ def fit(frame: Bytes, size: int) -> Bytes:
 
 def carve(frames: Frames, share: float, seed: int) -> tuple[Frames, Frames]:
     """Split frames at random into (training, validation); validation gets `share`, at least one frame."""
-    order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(seed))
-    count = max(1, round(share * len(frames)))
-    if count >= len(frames):
-        raise DatasetError(f"{len(frames)} frames are too few to carve a validation part from")
-    return frames.subset(order[count:].sort().values), frames.subset(order[:count].sort().values)
+    training, validation = _carve(len(frames), share, seed)
+    return frames.subset(training), frames.subset(validation)
+
+
+def carve_pairs(pairs: list[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """The same split of pairs that are still on disk."""
+    training, validation = _carve(len(pairs), share, seed)
+    return [pairs[index] for index in training.tolist()], [pairs[index] for index in validation.tolist()]
+
+
+def _carve(frames: int, share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    order = torch.randperm(frames, generator=torch.Generator().manual_seed(seed))
+    count = max(1, round(share * frames))
+    if count >= frames:
+        raise DatasetError(f"{frames} frames are too few to carve a validation part from")
+    return order[count:].sort().values, order[:count].sort().values
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

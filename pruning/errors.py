@@ -7,7 +7,8 @@
     ├── UnprunableError    a layer whose channels cannot be removed rightly
     ├── BudgetError        a budget that no selection can reach
     ├── RunError           a run folder that lacks what a station reads
-    └── ExportError        a graph that differs from its network, or a folder that breaks the contract
+    ├── ExportError        a graph that differs from its network, or a folder that breaks the contract
+    └── PrecisionError     a model that cannot be had in this precision, or loses too much Dice in it
 
 Each message says what was expected, what came, and what to do.
 """
@@ -43,3 +44,7 @@ class RunError(PruningError):
 
 class ExportError(PruningError):
     """An exported graph differs from its network, or a model folder breaks the contract."""
+
+
+class PrecisionError(PruningError):
+    """A model cannot be had in a lower precision, or segments worse in it than is allowed."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +17,8 @@ import numpy.typing as npt
 import onnxruntime
 
 from pruning.calibration import Calibration, cap_unsure
-from pruning.data import Bytes, Pair, fit
+from pruning.config import Data
+from pruning.data import Bytes, Pair, fit, read_pairs
 from pruning.metrics import Interval, Mask, bootstrap, dice, iou
 from pruning.sessions import input_size, run
 
@@ -78,3 +81,25 @@ def false_positives(
     """What is marked on frames that show no polyp."""
     shares = np.array([mask.mean() for _, mask, _ in masks(session, pairs, calibration)])
     return FalsePositives(len(pairs), float((shares > 0).mean()), float(shares.mean()))
+
+
+def measure(
+    session: onnxruntime.InferenceSession, data: Data, root: Path, calibration: Calibration
+) -> tuple[dict[str, Any], FrameScores]:
+    """What is reported of a graph: Dice and IoU on the test split and unseen centres, marks on the negatives.
+
+    Returns:
+        Plain values for a file, and the scores on the test split.
+    """
+    test = score_frames(session, read_pairs(root / data.root, root / data.test), calibration)
+    figures: dict[str, Any] = {
+        **test.rounded(),
+        "frames": dict(zip(test.stems, test.dice.round(4).tolist(), strict=True)),
+        "unseen": {},
+    }
+    for folder in data.unseen:
+        scores = score_frames(session, read_pairs(root / folder), calibration)
+        figures["unseen"][folder.name] = {"frames": len(scores.stems), **scores.rounded()}
+    if data.negatives:
+        figures["false_positives"] = vars(false_positives(session, read_pairs(root / data.negatives), calibration))
+    return figures, test

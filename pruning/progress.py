@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -12,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pruning.metrics import Interval
 from pruning.training import Epoch
 
 console = Console(highlight=False)
@@ -60,3 +63,13 @@ class TrainingProgress:
             f"{self.label}  epoch {epoch.epoch}/{epoch.epochs}  loss {loss}  "
             f"validation Dice {dice}  {epoch.seconds:.0f} s"
         )
+
+
+def tell_quality(name: str, figures: dict[str, Any]) -> None:
+    """Print what `evaluate.measure` found of a graph."""
+    console.print(f"{name}: Dice {Interval(**figures['dice'])}")
+    for data_set, scores in figures["unseen"].items():
+        console.print(f"{name}: Dice on {data_set} {Interval(**scores['dice'])}")
+    if "false_positives" in figures:
+        share = figures["false_positives"]["frame_rate"]
+        console.print(f"{name}: marks on {share:.0%} of the frames without polyps")

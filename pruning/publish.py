@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ import jinja2
 import jsonschema
 import numpy as np
 
-from pruning.config import recipe_sha256
+from pruning.config import Data, Recipe, recipe_sha256
 from pruning.errors import ExportError
 from pruning.golden import synthetic_frame
 from pruning.runs import Run, read_json, require, write_json
@@ -38,7 +37,8 @@ def publish(source: Run, models: Path) -> list[Path]:
     for variant, name in names.items():
         manifest = make_manifest(source, metrics, variant, name, version)
         validate(manifest, models)
-        folders.append(write_folder(source, metrics, manifest, models / name / version))
+        card = render_card(manifest, source.recipe, metrics=metrics)
+        folders.append(write_folder(source.graph(variant), manifest, card, models / name / version))
     return folders
 
 
@@ -51,17 +51,6 @@ def next_version(models: Path, names: list[str]) -> str:
 def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str, version: str) -> dict[str, Any]:
     """What the folder promises, as plain values."""
     recipe, measured, settled = source.recipe, metrics[variant], source.calibrated(variant)
-    data_set = recipe.data.root.name
-    quality = {
-        "dataset": data_set,
-        "split": recipe.data.test.stem,
-        "frames": len(measured["frames"]),
-        "dice": measured["dice"],
-        "iou": measured["iou"],
-    }
-    unseen = [{"dataset": name, "split": "all", **figures} for name, figures in measured["unseen"].items()]
-    found = measured.get("false_positives")
-    negatives = [{"dataset": recipe.data.negatives.name, **found}] if recipe.data.negatives and found else []
     return {
         "schema_version": 1,
         "name": name,
@@ -69,17 +58,16 @@ def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str,
         "variant": variant,
         "pruned_from": f"{recipe.publish.dense}/{version}" if variant == "pruned" else None,
         "precision": "fp32",
-        "sha256": hashlib.sha256(source.graph(variant).read_bytes()).hexdigest(),
+        "sha256": sha256(source.graph(variant)),
         "input": {"height": recipe.network.size, "width": recipe.network.size, "fit": "stretch"},
         **asdict(settled),  # temperature, threshold, peak
         "golden_tolerance": GOLDEN_TOLERANCE,
         "parameters": measured["parameters"],
         "macs": measured["macs"],
         "widths": measured["widths"],
-        "quality": [quality, *unseen],
-        "false_positives": negatives,
+        **quality(recipe.data, measured),
         "training": {
-            "dataset": data_set,
+            "dataset": recipe.data.root.name,
             "split": recipe.data.train.stem,
             "network": recipe.network.factory,
             "seed": recipe.seed,
@@ -87,8 +75,28 @@ def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str,
             "recipe": recipe.name,
         },
         "terms": recipe.publish.terms,
-        "created": datetime.now(UTC).date().isoformat(),
+        "created": today(),
     }
+
+
+def quality(data: Data, measured: dict[str, Any]) -> dict[str, Any]:
+    """What `evaluate.measure` found, as the manifest names it."""
+    overlap = {"dice": measured["dice"], "iou": measured["iou"]}
+    test = {"dataset": data.root.name, "split": data.test.stem, "frames": len(measured["frames"]), **overlap}
+    unseen = [{"dataset": name, "split": "all", **figures} for name, figures in measured["unseen"].items()]
+    found = measured.get("false_positives")
+    negatives = [{"dataset": data.negatives.name, **found}] if data.negatives and found else []
+    return {"quality": [test, *unseen], "false_positives": negatives}
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def today() -> str:
+    """The date in UTC, ISO 8601."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def validate(manifest: dict[str, Any], models: Path) -> None:
@@ -97,35 +105,55 @@ def validate(manifest: dict[str, Any], models: Path) -> None:
     Raises:
         ExportError: the schema is missing, or names the first field that breaks it.
     """
-    path = models / "manifest.schema.json"
-    if not path.is_file():
-        raise ExportError(f"{path} is missing: publish into the project's models/ folder, or copy the schema there")
     try:
-        jsonschema.validate(manifest, json.loads(path.read_text(encoding="utf-8")))
+        jsonschema.validate(manifest, read_schema(models))
     except jsonschema.ValidationError as error:
         raise ExportError(f"manifest of {manifest['name']}: {error.json_path}: {error.message}") from error
 
 
-def write_folder(source: Run, metrics: dict[str, Any], manifest: dict[str, Any], folder: Path) -> Path:
+def read_schema(models: Path) -> dict[str, Any]:
+    """The schema in the models folder.
+
+    Raises:
+        ExportError: it is missing.
+    """
+    path = models / "manifest.schema.json"
+    if not path.is_file():
+        raise ExportError(f"{path} is missing: publish into the project's models/ folder, or copy the schema there")
+    schema: dict[str, Any] = read_json(path)
+    return schema
+
+
+def write_folder(graph: Path, manifest: dict[str, Any], card: str, folder: Path) -> Path:
     """Write graph, manifest, golden pair and card beside the target, then rename: never half a folder."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    shutil.copyfile(source.graph(manifest["variant"]), partial / "model.onnx")
+    shutil.copyfile(graph, partial / "model.onnx")
     write_json(partial / "manifest.json", manifest)
     frame = synthetic_frame(manifest["input"]["height"])
     probability = run(open_session(partial / "model.onnx"), frame[None])[0]
     np.savez_compressed(partial / "golden.npz", frame=frame, probability=probability)
-    (partial / "MODEL_CARD.md").write_text(render_card(source, metrics, manifest), encoding="utf-8")
+    (partial / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     return partial.rename(folder)
 
 
-def render_card(source: Run, metrics: dict[str, Any], manifest: dict[str, Any]) -> str:
-    """The model card, as Markdown."""
+def render_card(
+    manifest: dict[str, Any],
+    recipe: Recipe,
+    metrics: dict[str, Any] | None = None,
+    lowered: dict[str, Any] | None = None,
+) -> str:
+    """The model card, as Markdown.
+
+    Args:
+        metrics: of the run, for a model that comes from one.
+        lowered: how a model of lower precision compares with the one that it was made from.
+    """
     text = (
         templates()
         .get_template("model_card.md.j2")
-        .render(manifest=manifest, metrics=metrics, recipe=source.recipe, pruned_name=source.recipe.publish.pruned)
+        .render(manifest=manifest, recipe=recipe, metrics=metrics, lowered=lowered, pruned_name=recipe.publish.pruned)
     )
     return text.strip() + "\n"
 

@@ -22,10 +22,10 @@ from pruning.criteria import Scores
 from pruning.criteria import score as score_channels
 from pruning.data import Frames, carve, load_frames, read_pairs
 from pruning.errors import RunError
-from pruning.evaluate import FrameScores, false_positives, score_frames
+from pruning.evaluate import FrameScores, measure, score_frames
 from pruning.grouping import find_groups
 from pruning.metrics import bootstrap
-from pruning.progress import TrainingProgress, console
+from pruning.progress import TrainingProgress, console, tell_quality
 from pruning.runs import Run, Step, read_json, require, write_json
 from pruning.sessions import open_session
 from pruning.training import Trainer, frame_dice
@@ -202,28 +202,17 @@ def evaluate(run: Run) -> None:
 
 
 def _measure(run: Run, variant: str) -> tuple[dict[str, Any], FrameScores]:
-    data, settled = run.recipe.data, run.calibrated(variant)
     session = open_session(require(run.graph(variant), "export"))
     network = checkpoint.load(run.network(variant)).network
-    test = score_frames(session, read_pairs(run.root / data.root, run.root / data.test), settled)
-    console.print(f"{variant}: Dice {test.summary()['dice']}")
+    quality, test = measure(session, run.recipe.data, run.root, run.calibrated(variant))
     figures: dict[str, Any] = {
         "parameters": count_parameters(network),
         "macs": count_macs(network, run.recipe.network.size),
         "widths": conv_widths(network),
         "bytes": run.graph(variant).stat().st_size,
-        **test.rounded(),
-        "frames": dict(zip(test.stems, test.dice.round(4).tolist(), strict=True)),
-        "unseen": {},
+        **quality,
     }
-    for folder in data.unseen:
-        scores = score_frames(session, read_pairs(run.root / folder), settled)
-        figures["unseen"][folder.name] = {"frames": len(scores.stems), **scores.rounded()}
-        console.print(f"{variant}: Dice on {folder.name} {scores.summary()['dice']}")
-    if data.negatives:
-        found = false_positives(session, read_pairs(run.root / data.negatives), settled)
-        figures["false_positives"] = vars(found)
-        console.print(f"{variant}: marks on {found.frame_rate:.0%} of the frames without polyps")
+    tell_quality(variant, figures)
     return figures, test
 
 

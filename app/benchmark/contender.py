@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from app import render
+from app import openvino, render
 from app.benchmark.spec import Sample, Spec, Stage
 from app.clock import Clock
 from app.device import INSISTED, Preference, wanted_providers
@@ -44,12 +44,14 @@ class Contender:
 def available() -> list[Preference]:
     """The providers that sessions can be opened on here, `auto` left out since it is one of them."""
     names: tuple[Preference, ...] = get_args(Preference)
-    return [name for name in names if name == "cpu" or (name in INSISTED and _first(name) == INSISTED[name])]
+    return [name for name in names if name == "cpu" or (name in INSISTED and _reaches(name))]
 
 
-def _first(preference: Preference) -> str:
+def _reaches(preference: Preference) -> bool:
+    if preference in openvino.ARITHMETIC:
+        return openvino.is_available()
     first = wanted_providers(preference)[0]
-    return first if isinstance(first, str) else first[0]
+    return INSISTED[preference] == (first if isinstance(first, str) else first[0])
 
 
 def line_up(spec: Spec, models: Sequence[Model], sample: Sample, preference: Preference) -> list[Contender]:

@@ -165,6 +165,13 @@ def test_default_is_the_setting_or_else_the_pruned_one(tmp_path: Path, default: 
     assert [model.id for model in found.ready if found.is_default(model)] == [expected]
 
 
+def test_a_lower_precision_is_the_default_only_where_nothing_else_is(tmp_path: Path) -> None:
+    write_model(tmp_path, "a-int8", variant="pruned", precision="int8")
+    assert scan(tmp_path).resolve().id == "a-int8/1"
+    write_model(tmp_path, "b-dense")
+    assert scan(tmp_path).resolve().id == "b-dense/1"
+
+
 def test_default_that_is_not_there_is_not_replaced(tmp_path: Path) -> None:
     found = scan(write_pair(tmp_path), "absent")
     with pytest.raises(NoModelReady, match="absent"):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app import registry
-from pruning import cli
+from pruning import cli, quantise
 from pruning.comparison.methods import METHODS
 from tests.pruning.dataset import write_dataset, write_pair
 
@@ -179,9 +179,52 @@ def test_published_folders_keep_their_promise_to_the_service(finished):
     assert "pruned from `tiny-dense/1`" in card
 
 
+QUANTISE = ("quantise", "models/tiny-pruned/1", "my-recipe.toml", "--precision")
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_a_model_in_lower_precision_has_a_folder_of_its_own_that_proves_itself(finished, say, monkeypatch, precision):
+    monkeypatch.setattr(quantise, "MAX_LOSS", 0.5)  # three validation frames say little
+    name = f"tiny-pruned-{precision}"
+    code, text = say(*QUANTISE, precision)
+    assert code == 0, text
+    try:
+        found = registry.scan(finished / "models", threads=1, preference="cpu")
+        assert not found.refused
+        manifest = found.resolve(name).manifest
+        assert (manifest.precision, manifest.variant, manifest.pruned_from) == (precision, "pruned", "tiny-dense/1")
+        assert manifest.quality[0].frames == 4
+        assert manifest.false_positives[0].frames == 1
+        card = (finished / "models" / name / "1/MODEL_CARD.md").read_text()
+        assert f"`tiny-pruned/1` in {precision}" in card
+        assert "On the 3 validation frames" in card
+        assert "is there already" in say(*QUANTISE, precision)[1]
+        again = ("quantise", f"models/{name}/1", "my-recipe.toml")
+        assert f"is {precision}: name the fp32 model" in say(*again)[1]
+    finally:
+        shutil.rmtree(finished / "models" / name)
+
+
+def test_a_lower_precision_that_segments_worse_is_refused_with_both_figures(finished, say, monkeypatch):
+    monkeypatch.setattr(quantise, "MAX_LOSS", -1.0)
+    code, text = say(*QUANTISE, "fp16")
+    assert code == 1
+    assert re.search(r"a Dice of \d\.\d{4} in fp16 and \d\.\d{4} in fp32 on 3 frames of the validation part", text)
+    assert "Nothing was written" in text
+    assert not (finished / "models/tiny-pruned-fp16").exists()
+
+
+def test_another_recipe_than_the_models_own_is_refused(finished, say):
+    (finished / "another.toml").write_text(RECIPE + "# edited\n")
+    code, text = say("quantise", "models/tiny-pruned/1", "another.toml")
+    assert code == 1
+    assert "name the config.toml of its run" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("quantise", "models/none/1", "my-recipe.toml"), "name a published folder"),
         (("score", "runs/none"), "cannot read the recipe"),
         (("score", "runs/my-recipe"), "every step of runs/my-recipe is finished"),
         (("train", "other.toml", "--run", "runs/my-recipe"), "holds a run of another recipe"),

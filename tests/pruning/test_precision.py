@@ -1,0 +1,85 @@
+"""Graphs in lower precision; what is published of them is in test_run.py."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pruning import checkpoint, export, fp16, int8
+from pruning.data import read_pairs
+from pruning.sessions import open_session, run
+from tests.pruning.dataset import write_dataset
+from tests.pruning.networks import SIZE, spec
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory):
+    """Graphs of a small U-Net in all three precisions, and a frame of those whose ranges were measured."""
+    folder = tmp_path_factory.mktemp("graphs")
+    write_dataset(folder, 8)
+    pairs = read_pairs(folder)
+    export.export(checkpoint.create(spec(width=4, depth=3)), folder / "fp32.onnx")
+    int8.convert(folder / "fp32.onnx", folder / "int8.onnx", pairs)
+    fp16.convert(folder / "fp32.onnx", folder / "fp16.onnx")
+    return folder, int8.fit(pairs[0].read()[0], SIZE)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_the_contract_holds_and_the_probability_is_near(graphs, precision):
+    folder, frame = graphs
+    full, low = (open_session(folder / f"{name}.onnx") for name in ("fp32", precision))
+    assert [(port.name, port.type) for port in low.get_inputs()] == [("frames", "tensor(uint8)")]
+    assert [(port.name, port.type) for port in low.get_outputs()] == [("probability", "tensor(float)")]
+    found = run(low, np.stack([frame] * 2))
+    np.testing.assert_allclose(found, run(full, np.stack([frame] * 2)), atol=0.05)
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_int8_weights_have_a_scale_for_each_channel_and_both_ends_stay_float(graphs):
+    model = onnx.load(graphs[0] / "int8.onnx")
+    values = {value.name: numpy_helper.to_array(value) for value in model.graph.initializer}
+    writers = {name: node for node in model.graph.node for name in node.output}
+    convolutions = [node for node in model.graph.node if node.op_type in int8.CONVOLUTIONS]
+    for node in (convolutions[0], convolutions[-1]):
+        assert values[node.input[1]].dtype == np.float32
+    for node in convolutions[1:-1]:
+        weight, scale, *_ = writers[node.input[1]].input
+        assert values[weight].dtype == np.int8
+        assert values[scale].size in values[weight].shape[:2]  # of the outputs, second where transposed
+    assert writers["probability"].op_type == "Squeeze"
+
+
+def test_fp16_weights_have_16_bits(graphs):
+    folder, _ = graphs
+    model = onnx.load(folder / "fp16.onnx")
+    assert all(value.data_type != TensorProto.FLOAT for value in model.graph.initializer if len(value.dims) == 4)
+    assert (folder / "fp16.onnx").stat().st_size < 0.7 * (folder / "fp32.onnx").stat().st_size
+
+
+def test_scales_that_several_resizes_share_are_converted_too(tmp_path):
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["level"], to=TensorProto.FLOAT),
+        helper.make_node("Resize", ["level", "", "scales"], ["twice"], name="first"),  # [N, 8, 8, 3]
+        helper.make_node("Resize", ["twice", "", "scales"], ["four times"], name="second"),  # [N, 16, 16, 3]
+        helper.make_node("ReduceMean", ["four times", "last"], ["probability"], keepdims=0),  # [N, 16, 16]
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "enlarge",
+        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", 4, 4, 3])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N", 16, 16])],
+        [
+            numpy_helper.from_array(np.float32([1, 2, 2, 1]), "scales"),
+            numpy_helper.from_array(np.int64([-1]), "last"),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "a.onnx")
+    fp16.convert(tmp_path / "a.onnx", tmp_path / "b.onnx")
+    frames = np.full((2, 4, 4, 3), 100, np.uint8)
+    np.testing.assert_array_equal(run(open_session(tmp_path / "b.onnx"), frames), np.full((2, 16, 16), 100))
+
+
+def test_the_frames_whose_ranges_are_measured_are_drawn_by_the_seed():
+    assert len(int8.sample(list(range(1000)), 0)) == int8.FRAMES
+    assert int8.sample(list(range(1000)), 0) == int8.sample(list(range(1000)), 0) != int8.sample(list(range(1000)), 1)
+    assert int8.sample([3, 4], 0) == [3, 4]
