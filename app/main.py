@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
+from typing import TYPE_CHECKING
 
 import cv2
 from anyio import Event, to_thread
@@ -15,6 +16,7 @@ from starlette.middleware import Middleware
 from app import __version__, keys, machine
 from app.admission import Admission
 from app.benchmark import Benchmarks
+from app.errors import Draining, NoModelReady
 from app.keys import Keys
 from app.kserve.statistics import Statistics
 from app.limits import Limits
@@ -43,6 +45,9 @@ from app.routes.services import Services
 from app.settings import Settings
 from app.stream.places import Streams
 
+if TYPE_CHECKING:
+    from app.tracing import Traces
+
 DESCRIPTION = (
     "Real-time polyp segmentation: a colonoscopy frame in, a mask out; `/benchmark` compares a dense network "
     "with its pruned version. Research software, not a medical device."
@@ -51,6 +56,9 @@ DESCRIPTION = (
 # The last in the queue waits about as long as this many frames take: within the 120 ms that a cleared device promises,
 # if a frame takes less than 24 ms.
 QUEUE_PER_WORKER = 4
+
+# Where OpenTelemetry sends traces; with neither set, none are made.
+COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         KeysRefused: the keys file cannot be used.
     """
     metrics = Metrics()
+    traces = _traces()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -69,6 +78,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.services = services
         yield
         await to_thread.run_sync(services.benchmarks.close)
+        if traces:
+            await to_thread.run_sync(traces.close)
 
     app = FastAPI(
         title="Polyprune",
@@ -76,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         redoc_url=None,
-        middleware=_middleware(settings, metrics),
+        middleware=_middleware(settings, metrics, traces),
     )
     problems.install(app)
     for module in (web, segment, batch, compare, stream, models, kserve, kserve_repository, benchmark, health):
@@ -95,7 +106,27 @@ async def end_streams(app: FastAPI) -> None:
     await app.state.services.streams.close()
 
 
-def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+def _traces() -> Traces | None:
+    """Traces, if the environment names a collector."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or not any(map(os.environ.get, COLLECTORS)):
+        return None
+    try:
+        from app.tracing import Traces  # noqa: PLC0415  (costs time and memory, and is not always installed)
+    except ModuleNotFoundError as error:
+        log.warning("no traces, though %s names a collector: install polyprune[tracing] (%s)", COLLECTORS[0], error)
+        return None
+    return Traces()
+
+
+def _trace(traces: Traces | None) -> list[Middleware]:
+    if traces is None:
+        return []
+    from app.routes.trace import Trace  # noqa: PLC0415  (as above)
+
+    return [Middleware(Trace, traces=traces)]
+
+
+def _middleware(settings: Settings, metrics: Metrics, traces: Traces | None) -> list[Middleware]:
     """What a request passes before its route, from the outside to the inside."""
     limits = Limits(settings.rate_limit, settings.rate_burst, settings.concurrency_limit)
     known = keys.load(settings.keys_file, limits) if settings.keys_file else Keys()
@@ -103,6 +134,7 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     return [
         # First the id, so that whatever the others answer carries it and is counted and logged.
         Middleware(Observe, metrics=metrics),
+        *_trace(traces),
         Middleware(SecurityHeaders),
         # Before the keys: a browser's preflight brings none, and its page has to be able to read a refusal.
         *cors(settings.cors_origins),
@@ -118,10 +150,9 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
     # One frame is one core's work: OpenCV's own threads would take the cores from the other frames.
     cv2.setNumThreads(1)
     repository = await to_thread.run_sync(_scan, settings)
-    for state in ("ready", "refused", "unloaded"):
-        metrics.models.labels(state).set_function(partial(_count, repository, state))
+    metrics.watch_models(lambda: repository.registry.states(), lambda: _facts(repository))
     metrics.watch_runs(lambda: {model.id: model.engine.runs for model in repository.registry.ready})
-    return Services(
+    services = Services(
         settings=settings,
         repository=repository,
         benchmarks=Benchmarks(
@@ -135,10 +166,21 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
         draining=Event(),
         statistics=Statistics(),
     )
+    metrics.ready.set_function(lambda: _is_ready(services))
+    return services
 
 
-def _count(repository: Repository, state: str) -> int:
-    return len(getattr(repository.registry, state))
+def _facts(repository: Repository) -> dict[str, dict[str, str]]:
+    ready = repository.registry.ready
+    return {model.id: {"variant": model.manifest.variant, "provider": model.engine.provider} for model in ready}
+
+
+def _is_ready(services: Services) -> bool:
+    try:
+        services.check_ready()
+    except (Draining, NoModelReady):
+        return False
+    return True
 
 
 def _admission(settings: Settings, metrics: Metrics) -> Admission:
