@@ -150,7 +150,7 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
     # One frame is one core's work: OpenCV's own threads would take the cores from the other frames.
     cv2.setNumThreads(1)
     repository = await to_thread.run_sync(_scan, settings)
-    metrics.watch_models(lambda: repository.registry.states(), lambda: _facts(repository))
+    metrics.watch_models(lambda: _states(repository), lambda: _facts(repository))
     metrics.watch_runs(lambda: {model.id: model.engine.runs for model in repository.registry.ready})
     services = Services(
         settings=settings,
@@ -168,6 +168,12 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
     )
     metrics.ready.set_function(lambda: _is_ready(services))
     return services
+
+
+def _states(repository: Repository) -> dict[str, set[str]]:
+    """Of each version folder by id; one that is ready may have been refused since."""
+    entries = repository.registry.entries()
+    return {entry.id: {entry.state, "refused"} if entry.reason else {entry.state} for entry in entries}
 
 
 def _facts(repository: Repository) -> dict[str, dict[str, str]]:

@@ -98,10 +98,6 @@ class Registry:
         refused = [Entry(id_, "refused", reason=reason) for id_, reason in reasons.items()]
         return ready + refused + [Entry(id_, "unloaded") for id_ in self.unloaded]
 
-    def states(self) -> dict[str, set[str]]:
-        """Of each version folder by id, what holds: one that is ready may have been refused since."""
-        return {entry.id: {entry.state, "refused"} if entry.reason else {entry.state} for entry in self.entries()}
-
     def tried(self, outcomes: Collection[Model | Refusal]) -> Registry:
         """With these loads done. A model that is ready stays so when its folder is refused later."""
         models = [outcome for outcome in outcomes if isinstance(outcome, Model)]
