@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 from anyio import Event, to_thread
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
 
 from app import __version__, keys, machine
@@ -60,6 +61,9 @@ QUEUE_PER_WORKER = 4
 # Where OpenTelemetry sends traces; with neither set, none are made.
 COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
+# FastAPI's own: its spans and records have paths, queries and messages of errors in them, which may name patients.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
 log = logging.getLogger(__name__)
 
 
@@ -88,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
         middleware=_middleware(settings, metrics, traces),
+        telemetry=NO_TELEMETRY,
     )
     problems.install(app)
     for module in (web, segment, batch, compare, stream, models, kserve, kserve_repository, benchmark, health):

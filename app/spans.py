@@ -1,4 +1,4 @@
-"""Where a trace hears of what a request is made of. By default there is none: nobody listens, nothing is imported.
+"""Where a trace hears of what a request is made of. By default there is none, and nobody listens.
 
 `app.tracing` makes traces, and `app.routes.trace` gives each request its own.
 """

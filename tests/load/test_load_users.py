@@ -6,15 +6,17 @@ import csv
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("locust", reason="needs the extra load", exc_type=ImportError)
-
 from tests.app.test_load import metric
 from tests.conftest import Serve
 from tests.process import ROOT
+
+# Imported here, it would put its own sockets and threads in the place of this process's.
+pytestmark = pytest.mark.skipif(find_spec("locust") is None, reason="needs the extra load")
 
 
 def locust(url: str, folder: Path, *users: str) -> dict[str, dict[str, str]]:
