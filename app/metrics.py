@@ -23,7 +23,7 @@ from app import __version__
 from app.clock import Clock
 
 # Else each counter and histogram has a second series with the time of its first sample, which nothing here asks for.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # Around the periods of 60, 30 and 25 frames a second (16.7, 33, 40 ms) and the 120 ms of a cleared device.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.0167, 0.025, 0.033, 0.04, 0.06, 0.08, 0.12, 0.2, 0.5, 1, 2.5, 10)

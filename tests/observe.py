@@ -25,10 +25,11 @@ Sample = dict[str, Any]
 
 
 class Prometheus:
-    """Answers queries."""
+    """Answers queries, as of one moment once that is set: on a busy machine the next scrape may come too late."""
 
-    def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=60)
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+        self.moment: float | None = None
 
     def get(self, path: str, **parameters: str) -> Any:
         """Data of an answer of the HTTP API; a query that it does not take is an error."""
@@ -40,7 +41,15 @@ class Prometheus:
         """What an expression is now."""
         for name, value in VARIABLES.items():
             expression = expression.replace(name, value)
-        return list(self.get("query", query=expression)["result"])
+        at = {} if self.moment is None else {"time": str(self.moment)}
+        return list(self.get("query", query=expression, **at)["result"])
+
+    def settle(self, expression: str) -> bool:
+        """Stay with this moment, if the expression has a value now."""
+        found = self.query(expression)
+        if found:
+            self.moment = found[0]["value"][0]
+        return bool(found)
 
     def is_up(self) -> bool:
         """Whether it takes queries."""
@@ -60,7 +69,7 @@ def prometheus(folder: Path, address: str, key: str) -> Iterator[Prometheus]:
         key: of the service's API.
     """
     config = yaml.safe_load((OBSERVE / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     (scrape,) = config["scrape_configs"]
     del scrape["dns_sd_configs"]
     (folder / "key").write_text(key)
@@ -83,10 +92,11 @@ def _started(folder: Path, address: str) -> Iterator[Prometheus]:
         command = ["prometheus", *(f"--{name}={value}" for name, value in options.items())]
         child = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        service = Prometheus(f"http://{address}")
-        until(lambda: service.is_up() or child.poll() is not None)
-        assert child.poll() is None, (folder / "log").read_text()
-        yield service
+        with httpx.Client(base_url=f"http://{address}", timeout=60) as client:
+            service = Prometheus(client)
+            until(lambda: service.is_up() or child.poll() is not None)
+            assert child.poll() is None, (folder / "log").read_text()
+            yield service
     finally:
         child.terminate()
         child.wait(PATIENCE)

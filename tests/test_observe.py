@@ -21,6 +21,7 @@ from tests.synthetic import colonoscopy, encode
 
 FRAME = encode(colonoscopy())
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+WORKED = "up == 1 and on () increase(polyprune_rejections_total[30s]) > 0"
 COMPARISON = re.compile(r"\s(==|>)\s*[\d.]+\)?$")  # the last part of an alert's expression
 
 
@@ -62,7 +63,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         with prometheus(folder / "prometheus", address, USER) as service:
             until(lambda: service.query("polyprune_rejections_total"))
             work(client)
-            until(lambda: service.query("increase(polyprune_rejections_total[30s]) > 0"))
+            until(lambda: service.settle(WORKED))
             yield service
 
 

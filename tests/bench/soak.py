@@ -259,7 +259,7 @@ def main() -> int:
     parser.add_argument("--csv", type=Path, default=Path("soak.csv"))
     options = parser.parse_args()
     tally, stop = Tally(), threading.Event()
-    with process(options.models, POLYPRUNE_PROVIDER="cpu", POLYPRUNE_LOG_LEVEL="warning") as (child, client, _):
+    with process(options.models, POLYPRUNE_PROVIDER="cpu") as (child, client, _):
         threads = load(client.base_url.port or 80, options.scale, stop, tally)
         try:
             rows = watch(child.pid, tally, options.minutes, options.every or max(1.0, options.minutes))
