@@ -32,7 +32,7 @@ def locust(url: str, folder: Path, *users: str) -> dict[str, dict[str, str]]:
         "--headless",
         "--only-summary",
     ]
-    load = ["-u", str(2 * len(users)), "-r", "100", "-t", "3s", "--stop-timeout", "10s"]
+    load = ["-u", "8", "-r", "100", "-t", "3s", "--stop-timeout", "60s"]
     report = ["--csv", str(folder / "load"), "--html", str(folder / "load.html")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     done = subprocess.run(
