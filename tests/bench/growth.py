@@ -31,6 +31,8 @@ def slope(times: NDArray[np.float64], values: NDArray[np.float64]) -> Slope:
     significance of trends and trend differences in layer-average atmospheric temperature time series", J. Geophys.
     Res. 105, 2000, equations 3 to 6). Too few for an interval are reported as an infinite one.
     """
+    if np.ptp(values) == 0:
+        return Slope(0.0, 0.0, 0.0)
     centred = times - times.mean()
     mean = float(centred @ values / (centred @ centred))
     residuals = values - values.mean() - mean * centred
@@ -44,8 +46,5 @@ def slope(times: NDArray[np.float64], values: NDArray[np.float64]) -> Slope:
 
 def _independent_share(residuals: NDArray[np.float64]) -> float:
     """(1 - r) / (1 + r), at most 1: samples that alternate are not taken for more than they are."""
-    power = residuals @ residuals
-    if power == 0:
-        return 1.0
-    r = max(0.0, float(residuals[:-1] @ residuals[1:] / power))
+    r = max(0.0, float(residuals[:-1] @ residuals[1:] / (residuals @ residuals)))
     return (1 - r) / (1 + r)

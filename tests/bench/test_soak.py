@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.bench.growth import slope
+from tests.bench.growth import Slope, slope
 from tests.process import ROOT
 
 TIMES = np.linspace(0, 1, 200)
@@ -31,7 +31,7 @@ def test_growth_shows_through_noise() -> None:
 
 
 def test_what_does_not_change_does_not_grow() -> None:
-    assert not slope(TIMES, np.full(len(TIMES), 7.0)).grows
+    assert slope(TIMES, np.full(len(TIMES), 7.1)) == Slope(0, 0, 0)
 
 
 def test_the_interval_holds_for_a_memory_that_wanders() -> None:
