@@ -42,7 +42,9 @@ class Admission:
         self._queue = queue
         self._seconds = 0.0  # that a piece of work takes, a running mean; 0 until the first is done
         self._rejections = metrics.rejections
+        metrics.queue_capacity.set(queue)
         metrics.queue_depth.set_function(self._waiting)
+        metrics.workers.set(workers)
         metrics.workers_busy.set_function(lambda: self._workers.borrowed_tokens)
 
     async def run(self, work: Callable[[], T], deadline: float = math.inf) -> T:

@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from app import spans
+
 
 class Clock:
-    """Collects milliseconds by stage, in the order of the stages."""
+    """Collects milliseconds by stage, in the order of the stages. Each is a span, where the request has a trace."""
 
     def __init__(self) -> None:
         self.timings: dict[str, float] = {}
@@ -18,14 +20,21 @@ class Clock:
 
     def mark(self, name: str) -> None:
         """Time from the clock's making until now: what was waited for a worker, say."""
-        self.timings[name] = (time.perf_counter() - self._made) * 1e3
+        seconds = self.age()
+        self.timings[name] = seconds * 1e3
+        spans.waited(name, seconds)
+
+    def age(self) -> float:
+        """Seconds since the clock's making."""
+        return time.perf_counter() - self._made
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time what happens inside, and add it to what the stage took before; it counts even if that fails."""
         start = time.perf_counter()
         try:
-            yield
+            with spans.stage(name):
+                yield
         finally:
             self.timings[name] = self.timings.get(name, 0.0) + (time.perf_counter() - start) * 1e3
 

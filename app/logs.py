@@ -1,7 +1,7 @@
 """How the log looks: a line of text, or one JSON object a line.
 
 A record may carry `extra={"fields": {...}}`: members of the JSON object, `name=value` at the end of the text.
-Every record of a request carries its id, those of the threads that work for it too.
+Every record of a request carries its id, those of the threads that work for it too, and as JSON that of its trace.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import Any, Literal
 # Set by `app.routes.observe`. `to_thread` copies the context, so that worker threads see it.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
+# Set by `app.routes.trace`, where there are traces.
+trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
+
 
 def current_request() -> str | None:
     """The id of the request that is worked on here."""
@@ -22,7 +25,7 @@ def current_request() -> str | None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time (UTC, ISO 8601), level, logger, message, request_id, fields, traceback."""
+    """One object a line: time (UTC, ISO 8601), level, logger, message, request_id, trace_id, fields, traceback."""
 
     converter = staticmethod(time.gmtime)
 
@@ -34,6 +37,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             "request_id": getattr(record, "request_id", None),
+            "trace_id": getattr(record, "trace_id", None),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
@@ -57,11 +61,12 @@ class TextFormatter(logging.Formatter):
 
 
 class RequestIdFilter(logging.Filter):
-    """Marks each record with the id of the request that it was made for."""
+    """Marks each record with the id of the request that it was made for, and that of its trace."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep the record."""
         record.request_id = request_id.get()
+        record.trace_id = trace_id.get()
         return True
 
 

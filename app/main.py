@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
+from typing import TYPE_CHECKING
 
 import cv2
 from anyio import Event, to_thread
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
 
 from app import __version__, keys, machine
@@ -17,7 +19,7 @@ from app.admission import Admission
 from app.benchmark.jobs import Benchmarks
 from app.benchmark.store import Store
 from app.device import ON_GPU, DeviceOptions
-from app.errors import GpuRequired, ResultsUnavailable
+from app.errors import Draining, GpuRequired, ModelOutOfService, NoModelReady, ResultsUnavailable
 from app.keys import Keys
 from app.kserve.statistics import Statistics
 from app.limits import Limits
@@ -47,6 +49,9 @@ from app.routes.services import Services
 from app.settings import Settings
 from app.stream.places import Streams
 
+if TYPE_CHECKING:
+    from app.tracing import Traces
+
 DESCRIPTION = (
     "Real-time polyp segmentation: a colonoscopy frame in, a mask out; `/benchmark` compares a dense network "
     "with its pruned version. Research software, not a medical device."
@@ -55,6 +60,12 @@ DESCRIPTION = (
 # The last in the queue waits about as long as this many frames take: within the 120 ms that a cleared device promises,
 # if a frame takes less than 24 ms.
 QUEUE_PER_WORKER = 4
+
+# Where OpenTelemetry sends traces; with neither set, none are made.
+COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+# FastAPI's own: its spans and records have paths, queries and messages of errors in them, which may name patients.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         KeysRefused: the keys file cannot be used.
     """
     metrics = Metrics()
+    traces = _traces()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -74,6 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         await to_thread.run_sync(services.benchmarks.close)
         await to_thread.run_sync(services.repository.close)
+        if traces:
+            await to_thread.run_sync(traces.close)
 
     app = FastAPI(
         title="Polyprune",
@@ -81,7 +95,8 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         redoc_url=None,
-        middleware=_middleware(settings, metrics),
+        middleware=_middleware(settings, metrics, traces),
+        telemetry=NO_TELEMETRY,
     )
     problems.install(app)
     for module in (web, segment, batch, compare, stream, models, kserve, kserve_repository, benchmark, health):
@@ -100,7 +115,27 @@ async def end_streams(app: FastAPI) -> None:
     await app.state.services.streams.close()
 
 
-def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+def _traces() -> Traces | None:
+    """Traces, if the environment names a collector."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or not any(map(os.environ.get, COLLECTORS)):
+        return None
+    try:
+        from app.tracing import Traces  # noqa: PLC0415  (costs time and memory, and is not always installed)
+    except ModuleNotFoundError as error:
+        log.warning("no traces, though %s names a collector: install polyprune[tracing] (%s)", COLLECTORS[0], error)
+        return None
+    return Traces()
+
+
+def _trace(traces: Traces | None) -> list[Middleware]:
+    if traces is None:
+        return []
+    from app.routes.trace import Trace  # noqa: PLC0415  (as above)
+
+    return [Middleware(Trace, traces=traces)]
+
+
+def _middleware(settings: Settings, metrics: Metrics, traces: Traces | None) -> list[Middleware]:
     """What a request passes before its route, from the outside to the inside."""
     limits = Limits(settings.rate_limit, settings.rate_burst, settings.concurrency_limit)
     known = keys.load(settings.keys_file, limits) if settings.keys_file else Keys()
@@ -108,6 +143,7 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     return [
         # First the id, so that whatever the others answer carries it and is counted and logged.
         Middleware(Observe, metrics=metrics),
+        *_trace(traces),
         Middleware(SecurityHeaders),
         # Before the keys: a browser's preflight brings none, and its page has to be able to read a refusal.
         *cors(settings.cors_origins),
@@ -125,14 +161,12 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
     repository = await to_thread.run_sync(_scan, settings)
     if settings.require_gpu:
         _check_gpu(repository)
-    for state in ("ready", "refused", "unloaded"):
-        metrics.models.labels(state).set_function(partial(_count, repository, state))
+    metrics.watch_models(lambda: _states(repository), lambda: _facts(repository))
     metrics.watch_runs(lambda: {model.id: model.engine.runs for model in repository.registry.ready})
-    metrics.watch_providers(lambda: {model.id: model.engine.provider for model in repository.registry.ready})
     metrics.watch_failures(
         lambda: {model.id: (model.engine.fault is None, model.engine.failures) for model in repository.registry.ready}
     )
-    return Services(
+    services = Services(
         settings=settings,
         repository=repository,
         benchmarks=await to_thread.run_sync(_benchmarks, settings),
@@ -142,6 +176,8 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
         draining=Event(),
         statistics=Statistics(),
     )
+    metrics.ready.set_function(lambda: _is_ready(services))
+    return services
 
 
 def _benchmarks(settings: Settings) -> Benchmarks:
@@ -158,8 +194,23 @@ def _benchmarks(settings: Settings) -> Benchmarks:
     )
 
 
-def _count(repository: Repository, state: str) -> int:
-    return len(getattr(repository.registry, state))
+def _states(repository: Repository) -> dict[str, set[str]]:
+    """Of each version folder by id; one that is ready may have been refused since."""
+    entries = repository.registry.entries()
+    return {entry.id: {entry.state, "refused"} if entry.reason else {entry.state} for entry in entries}
+
+
+def _facts(repository: Repository) -> dict[str, dict[str, str]]:
+    ready = repository.registry.ready
+    return {model.id: {"variant": model.manifest.variant, "provider": model.engine.provider} for model in ready}
+
+
+def _is_ready(services: Services) -> bool:
+    try:
+        services.check_ready()
+    except (Draining, NoModelReady, ModelOutOfService):
+        return False
+    return True
 
 
 def _admission(settings: Settings, metrics: Metrics, repository: Repository) -> Admission:

@@ -19,7 +19,7 @@ from fastapi import APIRouter, WebSocket
 from pydantic import ConfigDict, ValidationError
 from starlette.datastructures import QueryParams
 
-from app import message
+from app import message, spans
 from app.clock import Clock
 from app.errors import NoModelReady, PolypruneError, TooManyStreams, UnknownModel
 from app.message import Failure, Header
@@ -125,12 +125,16 @@ class Stream:
     async def _work(self) -> None:
         while True:
             sequence, incoming = await self._frames.take()
-            try:
-                outcome = await self._services.in_worker(partial(self._viewer.see, incoming))
-            except PolypruneError as error:
-                await self._fail(sequence, error)
-            else:
-                await self._answer(sequence, outcome, incoming.clock)
+            with spans.frame(incoming.clock.age()):
+                await self._see(sequence, incoming)
+
+    async def _see(self, sequence: int, incoming: Incoming) -> None:
+        try:
+            outcome = await self._services.in_worker(partial(self._viewer.see, incoming))
+        except PolypruneError as error:
+            await self._fail(sequence, error)
+        else:
+            await self._answer(sequence, outcome, incoming.clock)
 
     async def _fail(self, sequence: int, error: PolypruneError) -> None:
         if error.slug == "overloaded":

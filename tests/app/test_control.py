@@ -46,8 +46,8 @@ def answered_by(client: httpx.Client, **params: str) -> str:
 
 
 def counted(client: httpx.Client) -> dict[str, int]:
-    found = re.findall(r'polyprune_models\{state="(\w+)"\} (\d+)', client.get("/metrics").text)
-    return {state: int(count) for state, count in found}
+    found = re.findall(r'polyprune_model_state\{model="\S+",state="(\w+)"\} (\d+)', client.get("/metrics").text)
+    return {state: sum(int(holds) for other, holds in found if other == state) for state, _ in found}
 
 
 @pytest.fixture(scope="module")

@@ -101,9 +101,12 @@ def test_metrics(mixed: httpx.Client) -> None:
         'polyprune_requests_total{method="any",route="unmatched",status="404"} 1.0',
         'polyprune_request_seconds_count{method="POST",route="/v1/segment"} 2.0',
         'polyprune_frames_total{model="red-pruned/1",output="json"} 1.0',
-        'polyprune_stage_seconds_count{stage="network"} 1.0',
-        'polyprune_models{state="ready"} 3.0',
-        'polyprune_models{state="refused"} 2.0',
+        'polyprune_stage_seconds_count{model="red-pruned/1",stage="network"} 1.0',
+        'polyprune_model_state{model="red-dense/2",state="ready"} 1.0',
+        'polyprune_model_state{model="red-dense/2",state="refused"} 0.0',
+        'polyprune_model_state{model="broken/1",state="refused"} 1.0',
+        'polyprune_model_info{model="red-pruned/1",provider="CPUExecutionProvider",variant="pruned"} 1.0',
+        "polyprune_ready 1.0",
         "polyprune_requests_in_flight 1.0",
     ):
         assert line in response.text.splitlines()
