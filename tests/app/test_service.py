@@ -287,5 +287,5 @@ def test_command_line_names_a_bad_setting(tmp_path: Path) -> None:
     process = start(tmp_path, POLYPRUNE_PROVIDER="tpu")
     _, text = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert text.startswith("POLYPRUNE_PROVIDER: Input should be 'auto', 'cpu', 'cuda' or 'tensorrt'")
+    assert text.startswith("POLYPRUNE_PROVIDER: Input should be 'auto', 'cpu', 'cuda', 'tensorrt', ")
     assert "Traceback" not in text
