@@ -155,7 +155,7 @@ def test_the_service_gives_the_same_masks_with_batches(client, serve: Serve) -> 
     assert all(answer.content == expected for answer in answers)
     page = batched.get("/metrics").text
     assert 'session="batch of ' in page
-    assert metric(batched, f'polyprune_model_info{{model="red-dense/1",provider="{CPU}"}}') == 1
+    assert metric(batched, f'polyprune_model_info{{model="red-dense/1",provider="{CPU}",variant="dense"}}') == 1
     assert batched.get("/readyz").json()["providers"] == {"red-dense/1": CPU, "red-pruned/1": CPU}
     config = batched.get("/v2/models/red-dense/config").json()
     assert config["instance_group"][0]["count"] > 16  # workers: more frames in flight than cores
