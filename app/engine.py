@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import logging
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -12,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+from app import machine
 
 Preference = Literal["auto", "cpu", "cuda"]
 CPU = "CPUExecutionProvider"
@@ -24,6 +29,9 @@ CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",
     "use_tf32": "0",
 }
+
+# A path that cannot exist.
+NOWHERE = "/dev/null/model.onnx-holds-every-tensor-itself"
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +84,24 @@ class Engine:
         """What the graph gives."""
         return [_port(node) for node in self._session.get_outputs()]
 
-    def run(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(self, frames: NDArray[np.uint8], options: onnxruntime.RunOptions | None = None) -> NDArray[np.float32]:
         """Frames uint8 [N, H, W, 3] RGB -> probability float32 [N, H, W]."""
-        (probability,) = self._session.run(["probability"], {"frames": frames})
+        (probability,) = self._session.run(["probability"], {"frames": frames}, options)
         return np.asarray(probability)
+
+
+@contextmanager
+def stopped_after(seconds: float) -> Iterator[onnxruntime.RunOptions]:
+    """Options with which a run raises after so long, at the end of the operator that runs then."""
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4  # it raises; the log has it from there
+    timer = threading.Timer(seconds, lambda: setattr(options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
 
 
 def session_options(threads: int) -> Any:
@@ -90,6 +112,8 @@ def session_options(threads: int) -> Any:
     # A thread that spins takes its core from the next frame (measured: .74 of the throughput with two streams).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    # Tensors in other files are outside of the checksum, and onnxruntime would look for them in the working directory.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
     return options
 
 
@@ -109,8 +133,9 @@ def _register_arena() -> None:
     memory = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
-    # No limit, and growth by doubling (0: kNextPowerOfTwo), whose blocks fit more models than blocks as requested.
-    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, 0, -1, -1))
+    # A graph that wants more than half of the memory fails, where it would take the process with it. Growth is by
+    # doubling (0: kNextPowerOfTwo), whose blocks fit more models than blocks as requested.
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(machine.memory() // 2, 0, -1, -1))
 
 
 def wanted_providers(preference: Preference) -> list[str | tuple[str, dict[str, str]]]:

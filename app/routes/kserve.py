@@ -187,7 +187,7 @@ INFERRED: dict[int | str, dict[str, Any]] = {
         "content": {JSON: {}, BINARY: {"schema": {"type": "string", "format": "binary"}}},
     },
     **LOOKED_UP,
-    **failures(BadInference, errors.BodyTooLarge, errors.UnsupportedMediaType),
+    **failures(BadInference, errors.BodyTooLarge, errors.BodyTooSlow, errors.UnsupportedMediaType),
 }
 
 
