@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 from app import model, registry
 from app.loader import Loader, Refusal
@@ -94,10 +96,11 @@ def test_body_that_trickles_is_answered_with_408(serve: Serve) -> None:
 
 
 @pytest.fixture(scope="module")
-def patient(models_dir: Path) -> Iterator[tuple[httpx.Client, int]]:
-    """A service as a process, which waits for half a second; with its process id."""
-    with process(models_dir, POLYPRUNE_RECEIVE_SECONDS="0.5") as (child, client, _):
-        yield client, child.pid
+def patient(models_dir: Path) -> Iterator[httpx.Client]:
+    """A service as a process, which does not wait for long."""
+    waits = {"POLYPRUNE_RECEIVE_SECONDS": "0.5", "POLYPRUNE_STREAM_IDLE_SECONDS": "2"}
+    with process(models_dir, **waits) as (_, client, _):
+        yield client
 
 
 @pytest.mark.parametrize(
@@ -105,14 +108,14 @@ def patient(models_dir: Path) -> Iterator[tuple[httpx.Client, int]]:
     [b"", b"GET", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET / HT"],
     ids=["nothing", "part of a line", "part of a head", "part of a second head"],
 )
-def test_head_that_does_not_come_loses_the_connection(patient: tuple[httpx.Client, int], sent: bytes) -> None:
-    with connected(patient[0]) as connection:
+def test_head_that_does_not_come_loses_the_connection(patient: httpx.Client, sent: bytes) -> None:
+    with connected(patient) as connection:
         connection.sendall(sent)
         assert b"HTTP/1.1 408" in answer(connection)
 
 
-def test_body_of_a_request_that_was_refused_is_not_awaited_forever(patient: tuple[httpx.Client, int]) -> None:
-    with connected(patient[0]) as connection:
+def test_body_of_a_request_that_was_refused_is_not_awaited_forever(patient: httpx.Client) -> None:
+    with connected(patient) as connection:
         connection.sendall(HEAD.replace(b"1000", b"99999999999"))
         received = answer(connection)
     assert received.startswith(b"HTTP/1.1 413")
@@ -136,10 +139,10 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("where", ENDLESS)
-def test_what_is_not_body_stays_short(patient: tuple[httpx.Client, int], where: str) -> None:
+def test_what_is_not_body_stays_short(patient: httpx.Client, where: str) -> None:
     begin, more = ENDLESS[where]
     block = more * (2**16 // len(more))
-    with connected(patient[0]) as connection:
+    with connected(patient) as connection:
         connection.sendall(begin)
         sent = 0
         try:
@@ -151,11 +154,11 @@ def test_what_is_not_body_stays_short(patient: tuple[httpx.Client, int], where: 
         received = answer(connection)
     assert sent < 2**24, "it is read on and on"
     assert received[:12] in (b"", b"HTTP/1.1 431", b"HTTP/1.1 400")
-    assert patient[0].get("/healthz").status_code == 200
+    assert patient.get("/healthz").status_code == 200
 
 
-def test_field_of_an_honest_length_passes(patient: tuple[httpx.Client, int]) -> None:
-    assert patient[0].get("/healthz", headers={"X-Long": "x" * 30_000}).status_code == 200
+def test_field_of_an_honest_length_passes(patient: httpx.Client) -> None:
+    assert patient.get("/healthz", headers={"X-Long": "x" * 30_000}).status_code == 200
 
 
 def multipart(part: bytes, count: int) -> bytes:
@@ -213,6 +216,43 @@ def test_names_in_paths_are_names(client: httpx.Client, url: str, name: str) -> 
     response = client.post(url) if url.endswith("infer") else client.get(url)
     assert response.status_code in (404, 405, 422)
     assert "json" in response.headers["content-type"]
+
+
+# ---- WebSockets
+
+EMPTY = bytes(4)  # a mask that masks nothing
+
+
+@contextmanager
+def streaming(client: httpx.Client) -> Iterator[ClientConnection]:
+    url = str(client.base_url).replace("http", "ws", 1) + "/v1/stream"
+    with connect(url, proxy=None, open_timeout=60, compression="deflate") as stream:
+        yield stream
+
+
+def code_of(stream: ClientConnection) -> int | None:
+    """The code that it is closed with."""
+    with pytest.raises(ConnectionClosed) as closed:
+        stream.recv(timeout=60)
+    return closed.value.rcvd.code if closed.value.rcvd else None
+
+
+def test_messages_are_never_inflated(patient: httpx.Client) -> None:
+    with streaming(patient) as stream:
+        assert "Sec-WebSocket-Extensions" not in stream.response.headers  # type: ignore[union-attr]
+        stream.socket.sendall(b"\xc2\x80" + EMPTY)  # says that it is compressed all the same (RFC 7692, section 6)
+        assert code_of(stream) == 1002
+
+
+def test_a_message_of_fragments_without_end_is_no_message(patient: httpx.Client) -> None:
+    """Each is empty, so that no limit of bytes ends it; that no message has come does."""
+    with streaming(patient) as stream:
+        stream.socket.sendall(b"\x02\x80" + EMPTY)
+        with suppress(OSError):
+            for _ in range(2**12):
+                stream.socket.sendall((b"\x00\x80" + EMPTY) * 16)
+        assert code_of(stream) == 4408
+    assert patient.get("/readyz").status_code == 200
 
 
 # ---- model folders
