@@ -7,9 +7,10 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
+from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from app import files
@@ -19,6 +20,8 @@ from app.manifest import InputSpec
 # Both arrays of the largest network, 4096 x 4096 x (3 + 4) bytes, are 112 MiB.
 MAX_BYTES = 2**27
 MAX_HEADER_BYTES = 4096  # of an array; numpy writes 128
+
+npy: Any = npy_format  # its type stubs lack the limit of a header
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,7 @@ def read_golden(folder: Path, spec: InputSpec) -> Golden:
         raise ModelRefused(f"golden.npz is not readable: {error}") from error
 
 
-def _array(
-    archive: zipfile.ZipFile, name: str, dtype: np.dtype[np.generic], shape: tuple[int, ...]
-) -> NDArray[np.generic]:
+def _array(archive: zipfile.ZipFile, name: str, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     with archive.open(f"{name}.npy") as file:
         found_shape, column_major, found = _header(file)
         expect(f"golden.npz {name}", found, found_shape, dtype, shape)
@@ -60,7 +61,7 @@ def _array(
     return np.frombuffer(values, dtype).reshape(shape, order="F" if column_major else "C")
 
 
-def _header(file: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, column_major, dtype = read(file, max_header_size=MAX_HEADER_BYTES)

@@ -117,7 +117,7 @@ def test_documentation(client: httpx.Client) -> None:
         "application/dicom",
         "application/octet-stream",
     }
-    assert set(segment["responses"]) == {"200", "401", "404", "406", "413", "415", "422", "429", "503"}
+    assert set(segment["responses"]) == {"200", "401", "404", "406", "408", "413", "415", "422", "429", "503"}
     examples = segment["responses"]["415"]["content"]["application/problem+json"]["examples"]
     assert set(examples) == {"unsupported-media-type", "not-an-image", "unsupported-frame"}
     again = client.get("/openapi.json").json()["paths"]["/v1/segment"]["post"]["parameters"]
