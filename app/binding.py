@@ -48,7 +48,7 @@ class Bound(Engine):
         self._graphs = options.graphs and self.provider != CPU
         self._batches: dict[int, Batch] = {}
 
-    def run(self, frames: Frames) -> NDArray[np.float32]:
+    def run(self, frames: Frames, options: onnxruntime.RunOptions | None = None) -> NDArray[np.float32]:
         """At most as many frames as the largest batch, uint8 [H, W, 3] RGB each -> probability float32 [N, H, W].
 
         The first run of a size takes longer.
@@ -56,7 +56,7 @@ class Bound(Engine):
         size = self._options.holding(len(frames))
         with self._pass(recorded=size in self._batches):
             batch = self._batches.get(size) or self._new(size)
-            return batch.run(frames)
+            return batch.run(frames, options)
 
     def _pass(self, *, recorded: bool) -> AbstractContextManager[None]:
         if not self._graphs:
@@ -85,16 +85,19 @@ class Batch:
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_input("frames", self._input)
         self._binding.bind_ortvalue_output("probability", self._output)
-        self._run = onnxruntime.RunOptions()
-        if graph:  # a graph for each size
-            self._run.add_run_config_entry("gpu_graph_id", str(count))
+        self._run = self._numbered(onnxruntime.RunOptions())
 
-    def run(self, frames: Frames) -> NDArray[np.float32]:
+    def run(self, frames: Frames, options: onnxruntime.RunOptions | None = None) -> NDArray[np.float32]:
         """As `Bound.run`. Places that are left over hold old frames, whose probability nobody gets."""
         for place, frame in zip(self._frames, frames, strict=False):
             np.copyto(place, frame)
         if self._on_device:
             self._input.update_inplace(self._frames)
-        self._session.run_with_iobinding(self._binding, self._run)
+        self._session.run_with_iobinding(self._binding, self._numbered(options) if options else self._run)
         probability = self._output.numpy() if self._graph else self._probability
         return np.array(probability[: len(frames)])
+
+    def _numbered(self, options: onnxruntime.RunOptions) -> onnxruntime.RunOptions:
+        if self._graph:  # a graph for each size
+            options.add_run_config_entry("gpu_graph_id", str(len(self._frames)))
+        return options

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as kinds
 
-from app import openvino
+from app import machine, openvino
 from app.device import CPU, Preference, Providers, wanted_providers
 
 # What onnxruntime raises from a run. Its own kinds share no base but Exception; copies of ours raise RuntimeError.
@@ -25,6 +28,9 @@ FAILURES = (
     kinds.RuntimeException,
     RuntimeError,
 )
+
+# A path that cannot exist.
+NOWHERE = "/dev/null/model.onnx-holds-every-tensor-itself"
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +82,9 @@ class Engine:
         """What the graph gives."""
         return [_port(node) for node in self._session.get_outputs()]
 
-    def run(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(self, frames: NDArray[np.uint8], options: onnxruntime.RunOptions | None = None) -> NDArray[np.float32]:
         """Frames uint8 [N, H, W, 3] RGB -> probability float32 [N, H, W]."""
-        (probability,) = self._session.run(["probability"], {"frames": frames})
+        (probability,) = self._session.run(["probability"], {"frames": frames}, options)
         return np.asarray(probability)
 
 
@@ -94,6 +100,20 @@ def open_session(graph: bytes, threads: int, wanted: Providers) -> onnxruntime.I
     return session
 
 
+@contextmanager
+def stopped_after(seconds: float) -> Iterator[onnxruntime.RunOptions]:
+    """Options with which a run raises after so long, at the end of the operator that runs then."""
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4  # it raises; the log has it from there
+    timer = threading.Timer(seconds, lambda: setattr(options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
+
+
 def session_options(threads: int) -> Any:
     """Options of a session whose neighbours need the cores too."""
     options = onnxruntime.SessionOptions()
@@ -102,6 +122,8 @@ def session_options(threads: int) -> Any:
     # A thread that spins takes its core from the next frame (measured: .74 of the throughput with two streams).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    # Tensors in other files are outside of the checksum, and onnxruntime would look for them in the working directory.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
     return options
 
 
@@ -121,8 +143,9 @@ def _register_arena() -> None:
     memory = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
-    # No limit, and growth by doubling (0: kNextPowerOfTwo), whose blocks fit more models than blocks as requested.
-    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, 0, -1, -1))
+    # A graph that wants more than half of the memory fails, where it would take the process with it. Growth is by
+    # doubling (0: kNextPowerOfTwo), whose blocks fit more models than blocks as requested.
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(machine.memory() // 2, 0, -1, -1))
 
 
 def _port(node: Any) -> Port:

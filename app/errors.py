@@ -6,6 +6,7 @@
     │   ├── BadBody                  422  bad-body
     │   ├── BadInference             400  bad-inference
     │   ├── BodyTooLarge             413  body-too-large
+    │   ├── BodyTooSlow              408  body-too-slow
     │   ├── TooManyFrames            413  too-many-frames
     │   ├── NotAcceptable            406  not-acceptable
     │   └── UnsupportedMediaType     415  unsupported-media-type
@@ -107,6 +108,15 @@ class BodyTooLarge(RequestError):
     slug = "body-too-large"
     title = "Request body too large"
     example = "The body is longer than the limit of 33554432 bytes: send a compressed or smaller frame."
+
+
+class BodyTooSlow(RequestError):
+    """A body that trickles in, and holds a connection and memory meanwhile."""
+
+    status = 408
+    slug = "body-too-slow"
+    title = "Request body too slow"
+    example = "The body did not come whole within 60 s: send a smaller frame, or faster."
 
 
 class TooManyFrames(RequestError):

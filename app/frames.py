@@ -35,6 +35,10 @@ START_OF_SCAN = b"\xff\xda"
 # 60 and 30 real frames).
 QUICK_EIGHTHS = (1, 2, 4, 8)
 
+# TIFF 6.0, section 15. A tile may stand out over the frame's edge; those of honest writers have 256 or 512 a side.
+TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 322, 323
+MAX_TILE_PIXELS = 1024 * 1024
+
 # `read_header` applies the service's own limit before anything is decoded, so that Pillow's, which warns
 # where ours refuses, is switched off.
 Image.MAX_IMAGE_PIXELS = None
@@ -100,8 +104,10 @@ def decode(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | None = N
     """
     with corrupt_unless_decoded():
         image = read_header(data, max_pixels)
-        if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
-            return _decode_jpeg(data, image, max_pixels, at_least)
+        if image.format in ("JPEG", "MPO"):
+            check_scans(data)
+            if image.mode in ("L", "RGB"):
+                return _decode_jpeg(data, image, max_pixels, at_least)
         return _decode_other(image)
 
 
@@ -155,12 +161,11 @@ def decode_jpeg(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | Non
     """A JPEG's pixels as stored, uint8 [h, w, 3] RGB: no orientation applied, and no smaller than `at_least`.
 
     Raises:
-        FrameTooLarge: by its header. CorruptFrame: too many scans.
+        FrameTooLarge: by its header.
         ValueError: of simplejpeg, for bytes that are damaged.
     """
     height, width, *_ = simplejpeg.decode_jpeg_header(data)
     check_size(width, height, max_pixels)
-    check_scans(data)
     if at_least is None:
         return np.asarray(simplejpeg.decode_jpeg(data, fastdct=True))
     least_height, least_width = _reduced(height, width, at_least)
@@ -193,7 +198,19 @@ def _decode_jpeg(data: bytes, image: Image.Image, max_pixels: int, at_least: tup
     return Frame(pixels, *((height, width) if sideways else (width, height)))
 
 
+def check_tiles(image: Image.Image) -> None:
+    """Raise CorruptFrame for a TIFF with tiles larger than it is: libtiff holds a whole one, whatever it shows."""
+    width, height = (int(image.getexif().get(tag, 0)) for tag in (TIFF_TILE_WIDTH, TIFF_TILE_LENGTH))
+    if width * height > max(image.width * image.height, MAX_TILE_PIXELS):
+        raise CorruptFrame(
+            f"The TIFF has tiles of {width} x {height} pixels, and only {image.width} x {image.height} in all: "
+            "save it again, in strips or smaller tiles."
+        )
+
+
 def _decode_other(image: Image.Image) -> Frame:
+    if image.format == "TIFF":
+        check_tiles(image)
     image.load()
     upright = ImageOps.exif_transpose(image)
     pixels = np.ascontiguousarray(_rgb(upright))

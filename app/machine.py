@@ -10,6 +10,9 @@ import numpy as np
 import onnxruntime
 from pydantic import BaseModel, Field
 
+# Of control groups, version 2 and version 1; `max` is no limit.
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
 
 class Machine(BaseModel):
     """Hardware and versions that a latency depends on."""
@@ -39,6 +42,13 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or a container's share of them."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**62
+    limits = [path.read_text().strip() for path in MEMORY_LIMITS if path.exists()]
+    return min([physical, *(int(limit) for limit in limits if limit.isdecimal())])
 
 
 def processor() -> str:

@@ -41,9 +41,11 @@ from app.routes import (
     web,
 )
 from app.routes.access import Access
-from app.routes.headers import SecurityHeaders, cors
+from app.routes.headers import SecurityHeaders, cors, origins
 from app.routes.limit import Limit
 from app.routes.observe import Observe
+from app.routes.origin import Origin
+from app.routes.patience import Patience
 from app.routes.problems import Problems
 from app.routes.services import Services
 from app.settings import Settings
@@ -149,9 +151,11 @@ def _middleware(settings: Settings, metrics: Metrics, traces: Traces | None) -> 
         *cors(settings.cors_origins),
         # Answers for those below, which raise, and for bugs.
         Middleware(Problems, metrics=metrics),
-        # Nothing of a body is read, and no WebSocket accepted, before these two let it pass.
+        # Nothing of a body is read, and no WebSocket accepted, before these let it pass.
         Middleware(Access, keys=known, limits=limits, open_control=open_control),
+        Middleware(Origin, allowed=origins(settings.cors_origins)),
         Middleware(Limit),
+        Middleware(Patience, seconds=settings.receive_seconds),
     ]
 
 

@@ -8,34 +8,26 @@ as it did where the model was made. Whatever fails is a ModelRefused with the re
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from app import openvino
+from app import files, openvino
 from app.batcher import Batcher, Check
 from app.binding import Bound
 from app.device import CPU, DEFAULT, INSISTED, DeviceOptions, Preference, wanted_providers
-from app.engine import Engine, Port
+from app.engine import Engine, Port, stopped_after
 from app.engines import Engines
 from app.errors import ModelRefused
+from app.golden import Golden, expect, read_golden
 from app.manifest import InputSpec, Manifest
 from app.network import Network
 
-
-@dataclass(frozen=True)
-class Golden:
-    """A synthetic frame uint8 [H, W, 3] RGB at the network's size and its probability float32 [H, W]."""
-
-    frame: NDArray[np.uint8]
-    probability: NDArray[np.float32]
+# A graph may loop forever. An honest one takes minutes at most, where a device has to prepare its kernels.
+GOLDEN_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ def watched(
 def read_manifest(folder: Path) -> Manifest:
     """`manifest.json`, whose name and version are the folder's own."""
     try:
-        manifest = Manifest.model_validate_json(_read(folder / "manifest.json"))
+        manifest = Manifest.model_validate_json(files.read(folder / "manifest.json", files.MAX_MANIFEST_BYTES))
     except ValidationError as error:
         raise ModelRefused(f"manifest.json is not readable: {_first_line(error)}") from error
     promised, found = f"{manifest.name}/{manifest.version}", f"{folder.parent.name}/{folder.name}"
@@ -105,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def read_graph(folder: Path, manifest: Manifest) -> bytes:
     """`model.onnx`, byte for byte what the manifest was written for."""
-    graph = _read(folder / "model.onnx")
+    graph = files.read(folder / "model.onnx", files.MAX_GRAPH_BYTES)
     found = hashlib.sha256(graph).hexdigest()
     if found != manifest.sha256:
         raise ModelRefused(
@@ -113,19 +105,6 @@ def read_graph(folder: Path, manifest: Manifest) -> bytes:
             "copy or publish the folder again."
         )
     return graph
-
-
-def read_golden(folder: Path, spec: InputSpec) -> Golden:
-    """`golden.npz`, checked for its types and shapes."""
-    try:
-        with np.load(io.BytesIO(_read(folder / "golden.npz")), allow_pickle=False) as arrays:
-            golden = Golden(arrays["frame"], arrays["probability"])
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelRefused(f"golden.npz is not readable: {error}") from error
-    size = (spec.height, spec.width)
-    _expect("golden.npz frame", golden.frame, np.dtype(np.uint8), (*size, 3))
-    _expect("golden.npz probability", golden.probability, np.dtype(np.float32), size)
-    return golden
 
 
 def open_proven(
@@ -183,10 +162,11 @@ def check_ports(engine: Engines | Batcher, spec: InputSpec) -> None:
 def check_golden(engine: Engine, golden: Golden, count: int, tolerance: float) -> None:
     """The golden frame gives its probability in a batch of this many; which also warms the session up."""
     try:
-        found = engine.run(np.stack([golden.frame] * count))  # [count, H, W]
+        with stopped_after(GOLDEN_SECONDS) as options:
+            found = engine.run(np.stack([golden.frame] * count), options)  # [count, H, W]
     except Exception as error:  # as in open_engines
         raise ModelRefused(f"the graph fails on a batch of {count}: {error}") from error
-    _expect("the graph's output", found, np.dtype(np.float32), (count, *golden.probability.shape))
+    expect("the graph's output", found.dtype, found.shape, np.dtype(np.float32), (count, *golden.probability.shape))
     difference = float(np.abs(found - golden.probability).max())
     if not difference <= tolerance:  # written so that NaN fails
         raise ModelRefused(
@@ -204,18 +184,6 @@ def _matches(ports: list[Port], promised: Port) -> bool:
         size == wanted or not isinstance(size, int) for size, wanted in zip(sizes, promised.shape[1:], strict=False)
     ]
     return not isinstance(batch, int) and len(sizes) == len(promised.shape) - 1 and all(same)
-
-
-def _expect(what: str, array: NDArray[np.generic], dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> None:
-    if array.dtype != dtype or array.shape != shape:
-        raise ModelRefused(f"{what} is {array.dtype} {list(array.shape)}, expected {dtype} {list(shape)}.")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelRefused(f"{path.name} is not readable: {error.strerror}") from error
 
 
 def _first_line(error: ValidationError) -> str:

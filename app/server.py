@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from app.connection import receiving_within
 from app.settings import Settings
 
 # Else a connection that is kept would be cut when the server stops, perhaps just as a request comes in.
@@ -51,6 +52,7 @@ class Server(uvicorn.Server):
                 forwarded_allow_ips=settings.trusted_proxies,
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
+                http=receiving_within(settings.receive_seconds),
                 ws=WebSocketProtocol,
                 ws_max_size=settings.max_body_bytes,
                 ws_per_message_deflate=False,  # frames and masks are compressed already

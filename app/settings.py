@@ -112,6 +112,14 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[
         int, Field(ge=1, description="Longest request body in bytes, multipart and chunked ones too.")
     ] = 32 * 2**20
+    receive_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Within which a request's head has to have come, and then its body; else 408.",
+        ),
+    ] = 60.0
     max_pixels: Annotated[
         int, Field(ge=1, description="Most pixels of a frame, width times height; checked before decoding.")
     ] = 2**24

@@ -22,6 +22,12 @@ from app.manifest import InputSpec
 INPUT = "frames"
 OUTPUT = "probability"
 
+# A list takes 2 bytes of JSON and 56 of memory, so that JSON is bounded by what a request of the most frames needs.
+# A value takes 5 with its comma and a space; indented ones some more.
+JSON_BYTES_A_VALUE = 8
+JSON_BYTES_BESIDE = 2**16
+LISTS_BESIDE = 1000  # and objects
+
 
 class InputParameters(BaseModel):
     """Those of an input tensor; unknown ones are the network's business, and it has none."""
@@ -102,6 +108,7 @@ def parse(body: bytes, header_length: int | None, spec: InputSpec, max_batch: in
     end = len(body) if header_length is None else header_length
     if end > len(body):
         _refuse(f"Inference-Header-Content-Length is {end}, but the body has {len(body)} bytes.")
+    _check_json(body, end, max_batch, spec)
     request = _request(body[:end])
     tensor = _input(request.inputs)
     _check_shape(tensor, spec, max_batch)
@@ -127,6 +134,16 @@ def answer(inference: Inference, name: str, version: str, probability: NDArray[n
         document["id"] = inference.id
     header = json.dumps(document).encode()
     return (header + little.tobytes(), len(header)) if inference.binary else (header, None)
+
+
+def _check_json(body: bytes, end: int, max_batch: int, spec: InputSpec) -> None:
+    rows = max_batch * (spec.height + 1)
+    most_bytes = rows * spec.width * 3 * JSON_BYTES_A_VALUE + JSON_BYTES_BESIDE
+    most_lists = rows * (spec.width + 1) + LISTS_BESIDE
+    if end > most_bytes:
+        _refuse(f"The JSON has {end} bytes, and {max_batch} frames need at most {most_bytes}: send binary tensors.")
+    if body.count(b"[", 0, end) + body.count(b"{", 0, end) > most_lists:
+        _refuse(f"The JSON has more than {most_lists} lists and objects: send the data flat, or binary tensors.")
 
 
 def _request(text: bytes) -> InferenceRequest:

@@ -89,6 +89,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     **documented(
         errors.UnknownModel,
         errors.BodyTooLarge,
+        errors.BodyTooSlow,
         errors.TooManyFrames,
         errors.UnsupportedMediaType,
         errors.BadBody,

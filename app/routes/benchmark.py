@@ -22,7 +22,7 @@ from app.device import Preference
 from app.errors import BadBody, BadParameter, UnsupportedMediaType
 from app.model import Model
 from app.registry import Registry
-from app.routes.body import FILE, FRAME_ERRORS, JSON, MULTIPART, media_type, read_bytes, read_form
+from app.routes.body import FILE, FRAME_ERRORS, JSON, MAX_JSON_BYTES, MULTIPART, media_type, read_bytes, read_form
 from app.routes.problems import describe_validation, documented
 from app.routes.services import Serviced, Services
 from app.settings import Settings
@@ -193,7 +193,7 @@ async def _read(request: Request, limit: int) -> tuple[Any, bytes | None]:
     if kind == MULTIPART:
         form = await read_form(request, limit)
         return {name: _field(name, values) for name, values in form.fields.items()}, form.file
-    body = await read_bytes(request, limit)
+    body = await read_bytes(request, MAX_JSON_BYTES)
     if not body:
         return {}, None
     if kind != JSON:

@@ -79,18 +79,22 @@ def _added(headers: Fields, path: str) -> Fields:
     return headers + (EXPORT_FIELDS if exported else DATA_FIELDS) + stored
 
 
-def cors(origins: str | None) -> list[Middleware]:
+def origins(setting: str | None) -> list[str]:
+    """Those that the setting names."""
+    return [origin.strip() for origin in setting.split(",")] if setting else []
+
+
+def cors(setting: str | None) -> list[Middleware]:
     """CORS for pages of these origins, separated by commas; none where there are no origins.
 
     Every header may be sent, since a key is one and no cookies are: a foreign page has nothing to borrow.
     """
-    if not origins:
+    if not setting:
         return []
-    allowed = [origin.strip() for origin in origins.split(",")]
     return [
         Middleware(
             CORSMiddleware,
-            allow_origins=allowed,
+            allow_origins=origins(setting),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["*"],
             expose_headers=EXPOSED,

@@ -195,6 +195,7 @@ INFERRED: dict[int | str, dict[str, Any]] = {
         errors.ModelOutOfService,
         BadInference,
         errors.BodyTooLarge,
+        errors.BodyTooSlow,
         errors.UnsupportedMediaType,
     ),
 }

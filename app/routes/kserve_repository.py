@@ -8,7 +8,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from app.errors import BadBody, BadParameter, BodyTooLarge, ModelIsDefault, ModelRefused, UnknownModel
+from app.errors import BadBody, BadParameter, BodyTooLarge, BodyTooSlow, ModelIsDefault, ModelRefused, UnknownModel
 from app.registry import Entry
 from app.routes.body import read_json
 from app.routes.models import Part
@@ -39,10 +39,10 @@ class ControlRequest(BaseModel):
     parameters: dict[str, Any] = {}
 
 
-@router.post("/v2/repository/index", responses=failures(BadBody, BadParameter, BodyTooLarge))
+@router.post("/v2/repository/index", responses=failures(BadBody, BadParameter, BodyTooLarge, BodyTooSlow))
 async def index(request: Request, services: Serviced) -> list[IndexEntry]:
     """List the version folders: ready, refused or unloaded."""
-    query = await read_json(request, services.settings.max_body_bytes, IndexQuery)
+    query = await read_json(request, IndexQuery)
     entries = services.registry.entries()
     return [_listed(entry) for entry in entries if entry.model or not query.ready]
 
@@ -54,13 +54,13 @@ def _listed(entry: Entry) -> IndexEntry:
     )
 
 
-CONTROLLED = failures(UnknownModel, ModelRefused, ModelIsDefault, BadBody, BadParameter, BodyTooLarge)
+CONTROLLED = failures(UnknownModel, ModelRefused, ModelIsDefault, BadBody, BadParameter, BodyTooLarge, BodyTooSlow)
 
 
 @router.post("/v2/repository/models/{name}/load", responses=CONTROLLED)
 async def load(request: Request, name: Part, services: Serviced) -> dict[str, Any]:
     """Load every version of a model, also where it is loaded already; needs an admin key."""
-    control = await read_json(request, services.settings.max_body_bytes, ControlRequest)
+    control = await read_json(request, ControlRequest)
     if control.parameters:
         raise BadParameter("A model is what its folder says: load takes no config and no files.")
     await to_thread.run_sync(services.repository.load, name)
@@ -70,6 +70,6 @@ async def load(request: Request, name: Part, services: Serviced) -> dict[str, An
 @router.post("/v2/repository/models/{name}/unload", responses=CONTROLLED)
 async def unload(request: Request, name: Part, services: Serviced) -> dict[str, Any]:
     """Unload every version of a model; needs an admin key. The default model is not unloaded."""
-    await read_json(request, services.settings.max_body_bytes, ControlRequest)
+    await read_json(request, ControlRequest)
     await to_thread.run_sync(services.repository.unload, name)
     return {}

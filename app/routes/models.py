@@ -81,13 +81,15 @@ UNLOADED = documented(UnknownModel, errors.ModelIsDefault, BadParameter)
 DEFAULT_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {JSON: {"schema": DefaultModel.model_json_schema()}}}
 }
-DEFAULTED = documented(UnknownModel, BadParameter, errors.BadBody, errors.BodyTooLarge, NoModelReady)
+DEFAULTED = documented(
+    UnknownModel, BadParameter, errors.BadBody, errors.BodyTooLarge, errors.BodyTooSlow, NoModelReady
+)
 
 
 @router.put("/v1/models/default", responses=DEFAULTED, openapi_extra=DEFAULT_BODY)
 async def set_default(request: Request, services: Serviced) -> ModelEntry:
     """Choose the model of requests that name none, until the service ends; needs an admin key."""
-    default = await read_json(request, services.settings.max_body_bytes, DefaultModel)
+    default = await read_json(request, DefaultModel)
     await to_thread.run_sync(services.repository.set_default, default.model)
     return next(entry for entry in _entries(services.registry) if entry.default)
 

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
-from app.errors import BadParameter, PolypruneError, TooManyFailures, Unauthorized
+from app.errors import BadParameter, BodyTooSlow, PolypruneError, TooManyFailures, Unauthorized
 from app.metrics import Metrics
 
 MEDIA_TYPE = "application/problem+json"
@@ -30,6 +30,7 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody is left to read it, but the metri
 FIELDS: dict[type[PolypruneError], dict[str, str]] = {
     Unauthorized: {"WWW-Authenticate": 'Bearer realm="polyprune"'},
     TooManyFailures: {"Connection": "close"},  # a new connection for each guess
+    BodyTooSlow: {"Connection": "close"},  # the rest of it is not waited for
 }
 
 log = logging.getLogger(__name__)

@@ -219,7 +219,7 @@ def test_bad_parameters(client: httpx.Client, body: object) -> None:
     check(client.post(URL, json=body), 422, "bad-parameter")
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 60_000])
 def test_bad_json(client: httpx.Client, body: bytes) -> None:
     check(client.post(URL, content=body, headers={"content-type": "application/json"}), 422, "bad-body")
 

@@ -295,7 +295,7 @@ def test_header_length_that_is_no_length(client: httpx.Client, value: str) -> No
         (b"", "not JSON"),
         (b"{", "not JSON"),
         (b"\xff\xfe\x00", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b"[" * 30_000, "not JSON"),
         (b"[]", "body: "),
         (b"{}", "inputs: "),
         (b'{"inputs": []}', "Expected one input"),
