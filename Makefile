@@ -33,8 +33,8 @@ format: .venv/test.stamp
 # architecture's onnxruntime is the newest.
 lock: .venv/test.stamp
 	$(BIN)/pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==' >.venv/tested.txt
-	$(LOCK) --output-file docker/requirements.txt
-	$(LOCK) --extra cuda --output-file docker/requirements-cuda.txt
+	$(LOCK) --extra container --output-file docker/requirements.txt
+	$(LOCK) --extra container --extra cuda --output-file docker/requirements-cuda.txt
 
 audit: .venv/test.stamp
 	$(BIN)/pip-audit --vulnerability-service $(VULNERABILITIES) --disable-pip --requirement docker/requirements-cuda.txt

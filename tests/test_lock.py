@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-FILES = {"docker/requirements.txt": (), "docker/requirements-cuda.txt": ("cuda",)}
+FILES = {"docker/requirements.txt": ("container",), "docker/requirements-cuda.txt": ("container", "cuda")}
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
 MACHINES, PYTHONS = ("x86_64", "aarch64"), ("3.11", "3.12", "3.13")
 ENTRY = re.compile(r"^(\S.*?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M)
