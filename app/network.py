@@ -29,8 +29,8 @@ from app.errors import ModelOutOfService, ModelRefused, NetworkFailed
 
 Open = Callable[[Preference], Engines | Batcher]
 
-# As onnxruntime, CUDA, cuBLAS and cuDNN put it.
-OUT_OF_MEMORY = re.compile(r"out of memory|failed to allocate memory|_ALLOC_FAILED", re.IGNORECASE)
+# As onnxruntime and its arenas, CUDA, cuBLAS and cuDNN put it.
+OUT_OF_MEMORY = re.compile(r"out of memory|failed to allocate memory|_ALLOC_FAILED|AllocateRaw", re.IGNORECASE)
 LONGEST_PAUSE = 60.0
 
 log = logging.getLogger(__name__)
