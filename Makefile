@@ -37,7 +37,7 @@ lock: .venv/test.stamp
 	$(LOCK) --extra container --extra cuda --output-file docker/requirements-cuda.txt
 
 audit: .venv/test.stamp
-	$(BIN)/pip-audit --vulnerability-service $(VULNERABILITIES) --disable-pip --requirement docker/requirements-cuda.txt
+	$(BIN)/pip-audit --vulnerability-service $(VULNERABILITIES) --disable-pip --strict --requirement docker/requirements-cuda.txt
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv

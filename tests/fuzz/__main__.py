@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import time
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
+    logging.disable()
     names = asked.targets or list(TARGETS)
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in names}
     until = time.monotonic() + 60 * asked.minutes

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -57,7 +58,7 @@ def served() -> Iterator[tuple[BaseSchema, str]]:
         models = write_pair(Path(folder))
         with running(Settings(models_dir=models, model_control="open", benchmark_max_iterations=4)) as client:
             url = str(client.base_url).rstrip("/")
-            yield schemathesis.openapi.from_url(f"{url}/openapi.json"), url
+            yield schemathesis.openapi.from_dict(client.get("/openapi.json").json()), url
 
 
 def operations(schema: BaseSchema) -> list[APIOperation]:
@@ -72,6 +73,7 @@ def attack(operation: APIOperation, url: str, *, examples: int, number: int, unt
         AssertionError: of Schemathesis, with the request that shows it.
     """
     statuses: Counter[int] = Counter()
+    httpx.post(f"{url}/v1/models/{MODEL['name']}/load", timeout=TIMEOUT).raise_for_status()  # if it was unloaded
     cases = st.one_of(operation.as_strategy(mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE))
 
     @settings(
