@@ -112,6 +112,9 @@ class Publish(Section):
     """Names of the model folders, and what their cards say."""
 
     dense: str = Field(description="folder under models/ for the dense network")
+    dense_version: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="version of it that another recipe published; unset: it is published with the pruned one"
+    )
     pruned: str = Field(description="folder under models/ for the pruned network")
     terms: str = Field(description="under which terms the weights may be used; they inherit the data's")
 

@@ -26,12 +26,15 @@ GOLDEN_TOLERANCE = 0.01
 def publish(source: Run, models: Path) -> list[Path]:
     """Write `models/<name>/<version>/` for dense and pruned, under the next version number that both lack.
 
+    The dense one is left out where the recipe names a version of it that is published already.
+
     Raises:
         RunError: the run is not evaluated.
         ExportError: a manifest breaks the schema; nothing is left behind then.
     """
     metrics = read_json(require(source.metrics, "evaluate"))
-    names = {"dense": source.recipe.publish.dense, "pruned": source.recipe.publish.pruned}
+    recipe = source.recipe.publish
+    names = {"pruned": recipe.pruned} if recipe.dense_version else {"dense": recipe.dense, "pruned": recipe.pruned}
     version = next_version(models, list(names.values()))
     folders = []
     for variant, name in names.items():
@@ -56,7 +59,9 @@ def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str,
         "name": name,
         "version": version,
         "variant": variant,
-        "pruned_from": f"{recipe.publish.dense}/{version}" if variant == "pruned" else None,
+        "pruned_from": f"{recipe.publish.dense}/{recipe.publish.dense_version or version}"
+        if variant == "pruned"
+        else None,
         "precision": "fp32",
         "sha256": sha256(source.graph(variant)),
         "input": {"height": recipe.network.size, "width": recipe.network.size, "fit": "stretch"},

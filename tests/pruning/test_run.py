@@ -15,6 +15,8 @@ import pytest
 from app import registry
 from pruning import cli, quantise
 from pruning.comparison.methods import METHODS
+from pruning.publish import publish
+from pruning.runs import Run
 from tests.pruning.dataset import write_dataset, write_pair
 
 RECIPE = """
@@ -99,6 +101,19 @@ def finished(tmp_path_factory):
     pruning(*RUN, root=root)
     pruning(*PUBLISH, root=root)
     return root
+
+
+def test_a_dense_network_that_is_published_already_is_named_and_not_written_again(finished, tmp_path):
+    """A second recipe from the same dense network: version 3 of it, which stays what it is."""
+    shutil.copytree(finished / "runs" / "my-recipe", tmp_path / "run")
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text().replace('pruned = "tiny-pruned"', 'pruned = "tiny-fast"\ndense_version = 3'))
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copyfile(SCHEMA, models / SCHEMA.name)
+    publish(Run(tmp_path / "run", finished), models)
+    assert [path.name for path in models.iterdir() if path.is_dir()] == ["tiny-fast"]
+    assert json.loads((models / "tiny-fast/1/manifest.json").read_text())["pruned_from"] == "tiny-dense/3"
 
 
 def test_every_station_left_its_file(finished):
