@@ -21,7 +21,7 @@ def uniform(cost: CostModel, scores: Scores, grid: int, floor: int, budget: int)
     if cost.total(widths) > budget:
         raise BudgetError(
             f"the budget is {budget:,} MACs, but with every group at {max(floor, grid)} channels the network costs "
-            f"{cost.total(widths):,}: raise the budget, or lower the grid"
+            f"{cost.total(widths):,.0f}: raise the budget, or lower the grid"
         )
     _widen(widths, cost, grid, budget)
     return {

@@ -17,14 +17,14 @@ def narrow(share, grid=4):
     groups = find_groups(network, SIZE)
     cost = CostModel(network, groups, SIZE)
     scores = {group.name: torch.arange(group.width).flip(0).double() for group in groups}
-    return cost, uniform(cost, scores, grid, grid, int(share * cost.macs(cost.full)))
+    return cost, uniform(cost, scores, grid, grid, int(share * cost.total(cost.full)))
 
 
 @pytest.mark.parametrize("share", [0.6, 0.3])
 def test_a_uniformly_narrow_network_keeps_the_same_share_of_every_group_up_to_the_grid(share):
     cost, removed = narrow(share)
     left = {name: full - len(removed.get(name, [])) for name, full in cost.full.items()}
-    assert 0.9 * share < cost.macs(left) / cost.macs(cost.full) <= share
+    assert 0.9 * share < cost.total(left) / cost.total(cost.full) <= share
     assert all(width % 4 == 0 for width in left.values())
     lowest = max((left[name] - 8) / full for name, full in cost.full.items())
     highest = min(left[name] / full for name, full in cost.full.items())

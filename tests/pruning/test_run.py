@@ -336,4 +336,4 @@ def test_a_budget_that_no_width_reaches_is_a_row_that_says_so(compared, say):
     assert code == 0
     assert "| 0% | uniform |  |  | not reachable |" in (compared / "compare.md").read_text()
     refused = json.loads((compared / "compare.json").read_text())["cells"][-1]["refused"]
-    assert "with every group at 4 channels the network costs" in refused
+    assert "with every group at 2 channels the network costs" in refused
