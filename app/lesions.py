@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from app.fit import Stretch
 from app.frames import Frame
 
 Point = tuple[int, int]
@@ -19,17 +21,28 @@ class Segmentation:
 
     Attributes:
         frame: the decoded frame; its pixels may be smaller than the mask.
-        probability: float32 [height, width].
         threshold: probability from which on a pixel is polyp.
         mask: uint8 [height, width], 0 or 255.
         further: masks of the frames that follow, where more than one was asked for.
     """
 
     frame: Frame
-    probability: NDArray[np.float32]
     threshold: float
     mask: NDArray[np.uint8]
     further: tuple[NDArray[np.uint8], ...] = ()
+    _fit: Stretch = field(kw_only=True)
+    _small: NDArray[np.float32] = field(kw_only=True)
+
+    @classmethod
+    def of(cls, frame: Frame, probability: NDArray[np.float32], threshold: float) -> Segmentation:
+        """Of the network's probability, float32 [h, w] at its own size."""
+        fit = Stretch.of(frame, *probability.shape)
+        return cls(frame, threshold, fit.invert_above(probability, threshold), _fit=fit, _small=probability)
+
+    @cached_property
+    def probability(self) -> NDArray[np.float32]:
+        """Float32 [height, width]; made when it is asked for, since a mask alone does not need it."""
+        return self._fit.invert(self._small)
 
 
 @dataclass(frozen=True)
@@ -75,11 +88,6 @@ def cap_unsure(probability: NDArray[np.float32], threshold: float, peak: float) 
         return probability
     # Not at the threshold itself: bilinear weights add up to 1 but for rounding.
     return np.where(sure[labels], probability, np.minimum(probability, np.float32(threshold * 0.999)))
-
-
-def mask_of(probability: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
-    """Probability float32 [H, W] -> uint8 [H, W], 255 where it is at least the threshold and 0 elsewhere."""
-    return (probability >= threshold).view(np.uint8) * np.uint8(255)
 
 
 def find(segmentation: Segmentation, at_most: int | None = None) -> list[Lesion]:

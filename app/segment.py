@@ -12,7 +12,7 @@ from app.clock import Clock
 from app.decoding import decode
 from app.fit import Stretch
 from app.frames import Frame
-from app.lesions import Segmentation, cap_unsure, mask_of
+from app.lesions import Segmentation, cap_unsure
 from app.model import Model
 
 Steady = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -72,10 +72,8 @@ def segment_frame(
             small = steady(small)
     with clock.stage("mask"):
         own = model.manifest.threshold
-        probability = fit.invert(cap_unsure(small, own, model.manifest.peak))  # [frame height, frame width]
         limit = own if threshold is None else threshold
-        mask = mask_of(probability, limit)
-    return Segmentation(frame, probability, limit, mask)
+        return Segmentation.of(frame, cap_unsure(small, own, model.manifest.peak), limit)
 
 
 def _timed(pictures: Iterator[Frame], clock: Clock) -> Iterator[Frame]:

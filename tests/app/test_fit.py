@@ -37,3 +37,16 @@ def test_probability_comes_back_bilinear_with_pixel_centres_aligned() -> None:
     """Half-pixel centres: 0, 1 doubled in width is 0, 1/4, 3/4, 1."""
     probability = np.array([[0, 1]], np.float32)
     np.testing.assert_allclose(Stretch(1, 4, 1, 2).invert(probability), [[0, 0.25, 0.75, 1]])
+
+
+def test_what_reaches_the_threshold_is_the_same_as_in_the_probability_at_full_size() -> None:
+    """Also where one thread has frames of several sizes in turn, whose memory is used again."""
+    for height, width in ((90, 121), (64, 64), (90, 121)):
+        probability = np.random.default_rng(height).random((64, 64), dtype=np.float32)
+        fit = Stretch(height, width, 64, 64)
+        mask = fit.invert_above(probability, 0.7)
+        np.testing.assert_array_equal(mask == 255, fit.invert(probability) >= np.float32(0.7))
+        assert mask.dtype == np.uint8
+        kept = mask.copy()
+        fit.invert_above(np.ones((64, 64), np.float32), 0.7)
+        np.testing.assert_array_equal(mask, kept)

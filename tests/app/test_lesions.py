@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from app import lesions
+from app.fit import above
 from app.frames import Frame
-from app.lesions import Segmentation, cap_unsure, mask_of
+from app.lesions import Segmentation, cap_unsure
 
 PROBABILITY = np.array(
     [
@@ -32,11 +33,11 @@ PROBABILITY = np.array(
 def segmentation(probability: np.ndarray, threshold: float = 0.5) -> Segmentation:
     height, width = probability.shape
     frame = Frame(np.zeros((height, width, 3), np.uint8), width, height)
-    return Segmentation(frame, probability, threshold, mask_of(probability, threshold))
+    return Segmentation.of(frame, probability, threshold)
 
 
 def test_mask_includes_the_threshold_itself() -> None:
-    mask = mask_of(PROBABILITY, 0.5)
+    mask = above(PROBABILITY, 0.5)
     assert mask.dtype == np.uint8
     assert np.argwhere(mask == 255).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [3, 3], [4, 4]]
     assert set(mask.ravel().tolist()) == {0, 255}
@@ -45,7 +46,7 @@ def test_mask_includes_the_threshold_itself() -> None:
 @pytest.mark.parametrize(("threshold", "pixels"), [(0, 25), (0.7, 4), (0.9, 1), (1, 0)])
 def test_mask_at_other_thresholds(threshold: float, pixels: int) -> None:
     """.7 in single precision counts as reaching .7."""
-    assert np.count_nonzero(mask_of(PROBABILITY, threshold)) == pixels
+    assert np.count_nonzero(above(PROBABILITY, threshold)) == pixels
 
 
 def test_lesions_by_hand() -> None:
@@ -88,13 +89,13 @@ def test_lesions_in_one_anothers_boxes_stay_apart() -> None:
 def test_an_area_that_is_nowhere_sure_is_held_back() -> None:
     """Of the two areas at .5 only the first reaches .9; the corner's two pixels are one area."""
     capped = cap_unsure(PROBABILITY, 0.5, 0.9)
-    assert np.argwhere(mask_of(capped, 0.5)).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert np.argwhere(above(capped, 0.5)).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert capped[3, 3] == capped[4, 4] == pytest.approx(0.5, abs=1e-3)
     assert PROBABILITY[4, 4] == np.float32(0.8), "what was given is not changed"
 
 
 def test_a_lower_threshold_shows_what_was_held_back() -> None:
-    assert (mask_of(cap_unsure(PROBABILITY, 0.5, 0.9), 0.4) == mask_of(PROBABILITY, 0.4)).all()
+    assert (above(cap_unsure(PROBABILITY, 0.5, 0.9), 0.4) == above(PROBABILITY, 0.4)).all()
 
 
 @pytest.mark.parametrize("peak", [0.0, 0.5, 0.8])

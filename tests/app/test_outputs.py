@@ -199,8 +199,8 @@ def test_examples_in_the_documentation_are_right() -> None:
     """They show a square of 2 x 2 pixels on a frame of 4 x 3; of binary files, the first bytes."""
     mask = np.zeros((3, 4), np.uint8)
     mask[:2, 1:3] = 255
-    probability = np.where(mask == 255, np.float32(0.93), 0)
-    segmentation = Segmentation(Frame(np.zeros((3, 4, 3), np.uint8), 4, 3), probability, 0.5, mask)
+    probability = np.where(mask == 255, np.float32(0.93), np.float32(0))
+    segmentation = Segmentation.of(Frame(np.zeros((3, 4, 3), np.uint8), 4, 3), probability, 0.5)
     feature = render.geojson(segmentation, Clock())
     expected = FeatureCollection.model_validate(OUTPUTS["geojson"].example)
     assert feature.model_dump() == nearly(expected.model_dump())
