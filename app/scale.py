@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray import serve
 
-from app.main import QUEUE_PER_WORKER, create_app
+from app.main import QUEUE_PER_WORKER, SPARE_WORKERS, create_app
 from app.settings import Settings
 
 
@@ -37,22 +37,22 @@ class Scale(BaseModel):
 
 def application(scale: Scale) -> serve.Application:
     """What `serve run` and a Serve config file deploy, with the arguments of `Scale`."""
-    workers = max(1, math.floor(scale.cpus))
+    cores = max(1, math.floor(scale.cpus))
 
     @serve.deployment(
         name="polyprune",
         ray_actor_options={"num_cpus": scale.cpus, "num_gpus": scale.gpus},
         # One more than workers and queue, so that the service's own answer to overload is heard.
-        max_ongoing_requests=(1 + QUEUE_PER_WORKER) * workers + 1,
+        max_ongoing_requests=(1 + QUEUE_PER_WORKER) * cores + SPARE_WORKERS + 1,
         autoscaling_config={
             "min_replicas": scale.min_replicas,
             "max_replicas": scale.max_replicas,
-            "target_ongoing_requests": 2 * workers,
+            "target_ongoing_requests": 2 * cores,
         },
         health_check_period_s=5,
         graceful_shutdown_timeout_s=Settings().grace_seconds,
     )
-    @serve.ingress(lambda: _create(workers))
+    @serve.ingress(lambda: _create(cores))
     class Replica:
         app: Any  # that `ingress` made
 
@@ -63,8 +63,8 @@ def application(scale: Scale) -> serve.Application:
     return Replica.bind()  # type: ignore[attr-defined]
 
 
-def _create(workers: int) -> Any:
-    """The service; a replica's workers and threads are its own cores, unless the settings say otherwise."""
+def _create(cores: int) -> Any:
+    """The service; a replica's workers and threads go by its own cores, unless the settings say otherwise."""
     settings = Settings()
-    own = {name: getattr(settings, name) or workers for name in ("workers", "threads")}
+    own = {"workers": settings.workers or cores + SPARE_WORKERS, "threads": settings.threads or cores}
     return create_app(settings.model_copy(update=own))

@@ -85,13 +85,17 @@ class Settings(BaseSettings):
         Field(
             ge=0,
             le=256,
-            description="Frames that are worked on at once; 0 for one per CPU core, and with batches as many more "
-            "as these hold.",
+            description="Frames that are worked on at once; 0 for one more than CPU cores, and with batches as many "
+            "more as these hold.",
         ),
     ] = 0
     queue: Annotated[
         int | None,
-        Field(ge=0, description="Requests that may wait for a worker; more get 503. Unset: four for each worker."),
+        Field(
+            ge=0,
+            description="Requests that may wait for a worker; more get 503. Unset: four for each core, "
+            "or worker where their number is set.",
+        ),
     ] = None
     deadline_ms: Annotated[
         float | None,
