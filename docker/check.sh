@@ -27,7 +27,7 @@ buildah images --format '{{.Name}} {{.Size}}' localhost/polyprune:check
 
 container=$(buildah from localhost/polyprune:check)
 set -m  # a process group of its own, since buildah hands no signal on
-buildah run --isolation chroot --env POLYPRUNE_HOST=127.0.0.1 --env POLYPRUNE_PORT=$port "$container" -- python3 -m app &
+buildah run --isolation chroot --env POLYPRUNE_HOST=127.0.0.1 --env POLYPRUNE_PORT=$port "$container" -- dumb-init -- python3 -m app &
 service=$!
 set +m
 trap 'kill -- "-$service" || true; wait "$service" || true; buildah rm "$container" >/dev/null' EXIT
