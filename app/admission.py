@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
-from anyio import CapacityLimiter, move_on_after, to_thread
+from anyio import CapacityLimiter, WouldBlock, move_on_after, to_thread
 
 from app.engines import alone
 from app.errors import Overloaded
@@ -56,43 +55,51 @@ class Admission:
         Raises:
             Overloaded: the queue is full, or the deadline cannot be met. The work was not run.
         """
-        async with self._worker(deadline):
+        latest = self.expect_worker(deadline)
+        try:
+            self._workers.acquire_nowait()
+        except WouldBlock:
+            await self._wait(latest)
+        try:
             alone.set(self._workers.borrowed_tokens == 1)
             start = time.monotonic()
             result = await to_thread.run_sync(work, limiter=self._threads)
             self._learn(time.monotonic() - start)
-            return result
+        finally:
+            self._workers.release()
+        return result
 
-    @asynccontextmanager
-    async def _worker(self, deadline: float) -> AsyncIterator[None]:
-        latest = self._admit(deadline)
+    async def _wait(self, latest: float) -> None:
+        """Acquire a worker. Raises Overloaded when that takes until `latest`."""
         with move_on_after(latest - time.monotonic()) as patience:
             await self._workers.acquire()
         if patience.cancelled_caught:
             raise self._rejection("expired", "The deadline passed while the request waited for a worker")
-        try:
-            yield
-        finally:
-            self._workers.release()
 
-    def _admit(self, deadline: float) -> float:
-        """When the work has to start at the latest. Raises Overloaded for what would not, or finds no place."""
+    def expect_worker(self, deadline: float = math.inf) -> float:
+        """When work would have to start at the latest to be done by the deadline. Nothing is reserved.
+
+        Raises:
+            Overloaded: it would not, or finds no place in the queue.
+        """
         now = time.monotonic()
         # With a free worker the estimate has no say: nothing would correct a wrong one if nothing ran.
-        latest = deadline if self._is_free() else deadline - self._seconds
+        latest = deadline if self.is_free else deadline - self._seconds
         if now + self._expected_wait() >= latest:
             raise self._rejection("deadline", f"The deadline is in {deadline - now:.3f} s, and cannot be met")
-        if not self._is_free() and self._waiting() >= self._queue:
+        if not self.is_free and self._waiting() >= self._queue:
             raise self._rejection("queue_full", f"{self._waiting()} requests wait already, the most that may")
         return latest
 
     def _expected_wait(self) -> float:
         """Seconds until a newcomer gets a worker, by what work took lately."""
-        if self._is_free():
+        if self.is_free:
             return 0.0
         return (self._waiting() + 1) * self._seconds / self.workers
 
-    def _is_free(self) -> bool:
+    @property
+    def is_free(self) -> bool:
+        """Whether a worker is."""
         return self._workers.available_tokens > 0
 
     def _waiting(self) -> int:

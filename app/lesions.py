@@ -80,27 +80,42 @@ def cap_unsure(probability: NDArray[np.float32], threshold: float, peak: float) 
     """
     if peak <= threshold:
         return probability
-    count, labels = cv2.connectedComponents((probability >= threshold).view(np.uint8), connectivity=8)
+    marked = (probability >= threshold).view(np.uint8)
+    part = _marked_part(marked)
+    if part is None:
+        return probability
+    count, labels = cv2.connectedComponents(marked[part], connectivity=8)
     sure = np.zeros(count, dtype=bool)
     sure[0] = True  # the background
-    sure[labels[probability >= peak]] = True
+    sure[labels[probability[part] >= peak]] = True
     if sure.all():
         return probability
+    capped = probability.copy()
     # Not at the threshold itself: bilinear weights add up to 1 but for rounding.
-    return np.where(sure[labels], probability, np.minimum(probability, np.float32(threshold * 0.999)))
+    np.minimum(capped[part], np.float32(threshold * 0.999), out=capped[part], where=~sure[labels])
+    return capped
 
 
 def find(segmentation: Segmentation, at_most: int | None = None) -> list[Lesion]:
     """All lesions, or `at_most` of them, the largest first."""
-    x, y, width, height = cv2.boundingRect(segmentation.mask)
-    if not width:
+    part = _marked_part(segmentation.mask)
+    if part is None:
         return []
-    # Only the marked part: on a whole frame labels take longer than all else but decoding and the network.
-    marked = segmentation.mask[y : y + height, x : x + width]
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(marked, connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(segmentation.mask[part], connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]  # 0 is the background
     largest = 1 + np.argsort(-areas, kind="stable")[:at_most]
-    return [_lesion(segmentation, labels, stats[label], label, (x, y)) for label in largest.tolist()]
+    rows, columns = part
+    offset = (columns.start, rows.start)
+    return [_lesion(segmentation, labels, stats[label], label, offset) for label in largest.tolist()]
+
+
+def _marked_part(mask: NDArray[np.uint8]) -> tuple[slice, slice] | None:
+    """Rows and columns of the smallest box around what is not 0: a whole frame takes four times as long to label.
+
+    None where there is nothing, of which OpenCV's labels must not be asked: it crashes.
+    """
+    x, y, width, height = cv2.boundingRect(mask)
+    return (slice(y, y + height), slice(x, x + width)) if width else None
 
 
 def _lesion(

@@ -5,15 +5,17 @@ Written here since it is short: neither Starlette nor what it needs reads the he
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from email.message import Message
+from functools import lru_cache
 from math import isfinite
 from urllib.request import parse_http_list  # splits at commas outside of quotes
 
 Range = tuple[str, float]  # such as ("image/*", 0.8)
 
 
-def best(accept: str, offers: Sequence[str]) -> str | None:
+@lru_cache(maxsize=64)
+def best(accept: str, offers: tuple[str, ...]) -> str | None:
     """The offer with the highest q-value, of equal ones the first; None where all are ruled out.
 
     The most specific range decides about an offer: `image/*, image/png;q=0` takes any picture but a PNG.

@@ -96,7 +96,7 @@ def _negotiate(accept: str) -> Name:
     offers: dict[str, Name] = {}
     for name, output in OUTPUTS.items():
         offers.setdefault(output.media_type, name)
-    found = negotiation.best(accept, list(offers))
+    found = negotiation.best(accept, tuple(offers))
     if found is None:
         raise NotAcceptable(
             f"None of {', '.join(offers)} is accepted by {accept!r}: change Accept, or name an output with output=.",

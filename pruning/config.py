@@ -127,11 +127,20 @@ class Recipe(Section):
     threshold: Share = Field(0.5, description="probability from which a pixel is polyp, while training")
     network: Network
     data: Data
-    train: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    start: Path | None = Field(
+        None, description="run folder whose pruned network is pruned further, instead of `train`"
+    )
+    train: tuple[Stage, ...] = ()
     prune: Prune
     finetune: Train = Field(description="after each step")
     polish: Train | None = Field(None, description="a longer fine-tuning after the last step")
     publish: Publish
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Recipe:
+        if bool(self.train) == bool(self.start):
+            raise ValueError("a run begins either with [[train]] or with start, the folder of a finished run")
+        return self
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -3,7 +3,7 @@
     runs/<name>/
         config.toml           the recipe, as it was when the run began
         stages/1.pt           train: the network after each stage but the last
-        dense.pt              train: after the last
+        dense.pt              train: after the last; or the pruned network of the run that the recipe starts from
         steps/1/scores.npz    score
         steps/1/plan.json     prune: what is removed, and the widths before and after
         steps/1/pruned.pt     prune

@@ -41,9 +41,12 @@ def load_training_part(run: Run, size: int) -> tuple[Frames, Frames]:
 
 
 def train(run: Run) -> None:
-    """Train the dense network stage by stage: writes stages/*.pt and dense.pt, and adds to history.csv."""
+    """Train the dense network, or take another run's pruned one: writes stages/*.pt, dense.pt and history.csv."""
     if run.dense.is_file():
         console.print(f"{run.dense} is there already")
+        return
+    if run.recipe.start:
+        checkpoint.save(run.dense, _pruned_before(run, run.recipe.start))
         return
     torch.manual_seed(run.recipe.seed)  # of the layers that start at random
     network = checkpoint.create(run.recipe.network)
@@ -55,6 +58,18 @@ def train(run: Run) -> None:
             continue
         network = fit_network(run, f"train-{number}", network, stage, run.state, stage.size)
         checkpoint.save(path, network)
+
+
+def _pruned_before(run: Run, start: Path) -> Checkpoint:
+    """The pruned network of a finished run.
+
+    Raises:
+        RunError: it is not finished, or its network is another than this recipe's.
+    """
+    network = checkpoint.load(require(Run(run.root / start, run.root).pruned, "run"))
+    if network.spec != run.recipe.network:
+        raise RunError(f"{start} holds {network.spec}; this recipe wants {run.recipe.network}: make [network] the same")
+    return network
 
 
 def score(run: Run) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 
-import cv2
 import numpy as np
 
 from app.lesions import Segmentation
+from app.render import png
 
 STEPS = 65535
 
@@ -16,8 +16,7 @@ def probability_png(segmentation: Segmentation) -> bytes:
     """A 16-bit grey PNG [H, W] of round(p x 65535)."""
     levels = np.rint(segmentation.probability * STEPS)  # float32 [H, W]
     # Bilinear weights add up to 1 but for rounding, and 65536 would wrap to 0.
-    _, png = cv2.imencode(".png", np.clip(levels, 0, STEPS).astype(np.uint16))
-    return png.tobytes()
+    return png.grey(np.clip(levels, 0, STEPS).astype(np.uint16))
 
 
 def probability_npy(segmentation: Segmentation) -> bytes:

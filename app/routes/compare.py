@@ -17,12 +17,13 @@ from app.registry import Registry
 from app.render import MEDIA_TYPES, Format
 from app.render.pair import LEGEND, Pair
 from app.routes.body import FRAME_ERRORS, read_frame
+from app.routes.direct import Direct
 from app.routes.problems import documented
 from app.routes.segment import BINARY_SCHEMA, BODY, TIMING
 from app.routes.services import Serviced, Services
 from app.segment import segment_frame
 
-router = APIRouter(tags=["segmentation"])
+router = APIRouter(tags=["segmentation"], route_class=Direct)
 
 
 class CompareQuery(BaseModel):
@@ -88,6 +89,7 @@ async def compare_models(request: Request, query: Annotated[CompareQuery, Query(
     if query.output != "picture" and "format" in query.model_fields_set:
         raise BadParameter("format: belongs to output=picture, not to output=json: leave it out.")
     dense, pruned = choose(services.registry, query)
+    services.expect_worker()
     data = await read_frame(request, services.settings.max_body_bytes)
     clock = Clock()
     content = await services.in_worker(lambda: _work(data, dense, pruned, query, clock, services))

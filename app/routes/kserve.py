@@ -197,6 +197,7 @@ INFERRED: dict[int | str, dict[str, Any]] = {
         errors.BodyTooLarge,
         errors.BodyTooSlow,
         errors.UnsupportedMediaType,
+        errors.Overloaded,
     ),
 }
 
@@ -206,6 +207,7 @@ async def infer(request: Request, model: Named, services: Serviced) -> Response:
     """Run the network on a batch of frames at its own size."""
     clock = Clock()
     try:
+        services.expect_worker()
         body = await read_bytes(request, services.settings.max_body_bytes)
         return await services.in_worker(lambda: _infer(request, body, model, clock, services))
     except Exception:  # whatever it was, it counts

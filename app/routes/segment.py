@@ -11,11 +11,12 @@ from app.clock import Clock
 from app.model import Model
 from app.outputs import OUTPUTS, SegmentQuery
 from app.routes.body import BINARY, DICOM, FILE, FRAME_ERRORS, MULTIPART, read_frame
+from app.routes.direct import Direct
 from app.routes.problems import documented
 from app.routes.services import Serviced, Services
 from app.segment import segment
 
-router = APIRouter(tags=["segmentation"])
+router = APIRouter(tags=["segmentation"], route_class=Direct)
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -85,6 +86,7 @@ async def segment_frame(request: Request, query: Annotated[SegmentQuery, Query()
     """
     name = outputs.choose(query, request.headers.getlist("accept"))
     model = services.registry.resolve(query.model)
+    services.expect_worker()
     data = await read_frame(request, services.settings.max_body_bytes)
     clock = Clock()
     content = await services.in_worker(lambda: work(data, model, name, query, clock, services))

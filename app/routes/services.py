@@ -77,6 +77,14 @@ class Services:
         model.engine.check()
         return model
 
+    def expect_worker(self) -> None:
+        """To be called before a body is read for `in_worker`: nothing is read of a request that will not be worked on.
+
+        Raises:
+            Overloaded: as it looks now, there is no place, or not in time.
+        """
+        self.admission.expect_worker(self.deadline)
+
     async def in_worker(self, work: Callable[[], T]) -> T:
         """Run CPU work in a thread, as many at once as there are workers, while the event loop stays free.
 
@@ -86,7 +94,7 @@ class Services:
             Overloaded: there is no place, or not in time.
             ClientDisconnect: the request's caller left before a worker was free. In both cases nothing was run.
         """
-        if self.request is None:
+        if self.request is None or self.admission.is_free:
             return await self.admission.run(work, self.deadline)
         with _while_connected(self.request):
             return await self.admission.run(work, self.deadline)

@@ -200,7 +200,9 @@ class Study:
     def _schedule(self, method: Method) -> Train:
         if method.weights == "kept":
             return self.run.recipe.finetune.model_copy(update={"epochs": self.settings.epochs})
-        return self.run.recipe.train[0].model_copy(update={"epochs": self.settings.scratch_epochs})
+        recipe = self.run.recipe
+        (first, *_) = recipe.train or (recipe.finetune,)
+        return first.model_copy(update={"epochs": self.settings.scratch_epochs})
 
 
 def start_afresh(network: torch.nn.Module, seed: int) -> None:

@@ -81,6 +81,22 @@ def test_no_queue_at_all(serve: Serve) -> None:
     assert slow.result().status_code == 200
 
 
+@pytest.mark.parametrize("path", [URL, "/v1/compare", "/v2/models/red-pruned/infer"])
+def test_no_body_is_waited_for_where_there_is_no_place(serve: Serve, path: str) -> None:
+    client = serve(workers=1, queue=0)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(FRAME)}\r\n\r\n".encode()
+    with (
+        occupied(client) as slow,
+        socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) as caller,
+    ):
+        caller.sendall(head)
+        assert caller.recv(2**16).startswith(b"HTTP/1.1 503 ")
+        assert not slow.done()
+        # The connection is whole: the body that belongs to the refused request is skipped.
+        caller.sendall(FRAME + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert caller.recv(2**16).startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("way", ["header", "setting"])
 def test_deadline_that_passes_in_the_queue(serve: Serve, way: str) -> None:
     client = serve(workers=1, deadline_ms=50 if way == "setting" else None)

@@ -6,7 +6,7 @@ import pytest
 
 from app.negotiation import best
 
-OFFERS = ["image/png", "image/jpeg", "application/json"]
+OFFERS = ("image/png", "image/jpeg", "application/json")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -47,6 +48,15 @@ def test_probability_is_a_16_bit_grey_png() -> None:
     data = render.probability_png(given)
     assert Image.open(io.BytesIO(data)).mode == "I;16"
     np.testing.assert_array_equal(decode(data), np.arange(65536).reshape(128, 512))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (333, 7), (64, 64)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_any_grey_picture_is_read_back(size: tuple[int, int], kind: type[np.unsignedinteger[Any]]) -> None:
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(kind).max, size, dtype=kind, endpoint=True)
+    data = render.png.grey(pixels)
+    np.testing.assert_array_equal(decode(data), pixels)  # Pillow
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), pixels)
 
 
 def test_numpy_is_the_probability_itself() -> None:
