@@ -61,15 +61,15 @@ def train(run: Run) -> None:
 
 
 def _pruned_before(run: Run, start: Path) -> Checkpoint:
-    """The pruned network of a finished run.
+    """The pruned network of a finished run, for frames of this recipe's size.
 
     Raises:
         RunError: it is not finished, or its network is another than this recipe's.
     """
-    network = checkpoint.load(require(Run(run.root / start, run.root).pruned, "run"))
-    if network.spec != run.recipe.network:
-        raise RunError(f"{start} holds {network.spec}; this recipe wants {run.recipe.network}: make [network] the same")
-    return network
+    found, wanted = checkpoint.load(require(Run(run.root / start, run.root).pruned, "run")), run.recipe.network
+    if found.spec.model_copy(update={"size": wanted.size}) != wanted:
+        raise RunError(f"{start} holds {found.spec}; this recipe wants {wanted}: make [network] the same but for size")
+    return Checkpoint(wanted, found.history, found.network)
 
 
 def score(run: Run) -> None:

@@ -25,6 +25,7 @@ def test_every_recipe_of_the_project_can_be_read(path):
         ('criterion = "taylor-abs"', 'criterion = "l1"\nreduction = "pixel"', "no reduction per pixel"),
         ("size = 320", "size = 330", "network.size"),
         ("seed = 0", "sede = 0", "sede: Extra inputs"),
+        ("seed = 0", 'seed = 0\nstart = "runs/other"', "either with .* or with start"),
         ('name = "polyp-lite0"', "name =", "is not TOML"),
     ],
 )

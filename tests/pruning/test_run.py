@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from app import registry
-from pruning import cli, quantise
+from pruning import cli, quantise, stations
 from pruning.comparison.methods import METHODS
+from pruning.errors import RunError
 from pruning.publish import publish
 from pruning.runs import Run
 from tests.pruning.dataset import write_dataset, write_pair
@@ -114,6 +115,30 @@ def test_a_dense_network_that_is_published_already_is_named_and_not_written_agai
     publish(Run(tmp_path / "run", finished), models)
     assert [path.name for path in models.iterdir() if path.is_dir()] == ["tiny-fast"]
     assert json.loads((models / "tiny-fast/1/manifest.json").read_text())["pruned_from"] == "tiny-dense/3"
+
+
+def further(finished, tmp_path, network):
+    """A run that starts from the pruned network of the finished one."""
+    stages = RECIPE[RECIPE.index("[[train]]") : RECIPE.index("[prune]")]
+    text = RECIPE.replace(stages, "").replace('name = "tiny"', 'name = "tiny"\nstart = "runs/my-recipe"')
+    (tmp_path / "further.toml").write_text(text.replace("size = 64", network))
+    return Run.begin(tmp_path / "further.toml", tmp_path / "run", finished)
+
+
+def test_a_pruned_network_is_pruned_further(finished, tmp_path):
+    run = further(finished, tmp_path, "size = 32")
+    for station in (stations.train, stations.score, stations.prune):
+        station(run)
+    before = json.loads((finished / "runs/my-recipe/steps/2/plan.json").read_text())
+    plan = json.loads(run.step(1).plan.read_text())
+    assert plan["widths_before"] == before["widths"]
+    assert plan["macs_before"] == before["macs"] // 4  # of half the height and width
+    assert plan["macs"] <= 0.75 * plan["macs_before"]
+
+
+def test_a_run_of_another_network_is_no_start(finished, tmp_path):
+    with pytest.raises(RunError, match=r"runs/my-recipe holds .*mean=127\.0.* wants .*mean=0\.0"):
+        stations.train(further(finished, tmp_path, "size = 64\nmean = 0"))
 
 
 def test_every_station_left_its_file(finished):
