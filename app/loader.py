@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from app import machine
 from app.device import DEFAULT, DeviceOptions, Preference
 from app.errors import ModelRefused
 from app.model import Model, load
@@ -40,6 +41,13 @@ class Loader:
 
     def attempt(self, name: str, folder: Path) -> Model | Refusal:
         """Load one version with its whole proof; whatever is wrong with it costs itself only."""
+        try:
+            return self._outcome(name, folder)
+        finally:
+            # A session leaves behind what its optimizer needed: of 245 MB with a model of 4 M parameters 24.
+            machine.give_back_memory()
+
+    def _outcome(self, name: str, folder: Path) -> Model | Refusal:
         try:
             model = self._load(folder)
         except ModelRefused as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,13 @@ def memory() -> int:
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**62
     limits = [path.read_text().strip() for path in MEMORY_LIMITS if path.exists()]
     return min([physical, *(int(limit) for limit in limits if limit.isdecimal())])
+
+
+def give_back_memory() -> None:
+    """Give memory that was freed back to the system: glibc keeps it otherwise."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def processor() -> str:
