@@ -46,7 +46,8 @@ import_base() {
 create() {
     buildah rmi --force "localhost/polyprune:check-$1" >/dev/null 2>&1 || true
     # shellcheck disable=SC2086  # BUILD_OPTIONS are several words
-    buildah build --isolation chroot --layers=false ${base:+--build-arg BASE="$base"} ${BUILD_OPTIONS:-} \
+    # OCI's format has no health check.
+    buildah build --format docker --isolation chroot --layers=false ${base:+--build-arg BASE="$base"} ${BUILD_OPTIONS:-} \
         --tag "polyprune:check-$1" --file "$2" .
     buildah images --format '{{.Tag}} {{.Size}}' "localhost/polyprune:check-$1"
     container=$(buildah from "localhost/polyprune:check-$1")
@@ -72,7 +73,10 @@ stop_service() {
 }
 
 check_serving() {
-    local report
+    local report health
+    mapfile -t health < <(buildah inspect --format '{{range .Docker.Config.Healthcheck.Test}}{{println .}}{{end}}' "$container")
+    within --env POLYPRUNE_PORT=$port "$container" -- "${health[@]:1:3}"
+    echo "ok: the health check of the image"
     report=$(curl --silent --show-error --fail-with-body -F file=@app/web/sample.jpg "$url/v1/segment?output=json")
     case $report in
         *'"frame":{"width":640,"height":512}'*'"box":'*) echo "ok: the sample frame has a lesion" ;;
