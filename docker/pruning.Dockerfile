@@ -4,9 +4,11 @@
 #   docker run --rm --gpus all --user "$(id -u)" -v "$PWD:/work" polyprune:pruning run my-recipe.toml
 #
 # /work holds the recipe, the data that it names, and the runs that come out. Give BASE with a digest to pin it.
+# torch comes with CUDA; --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu takes the one without.
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS install
+ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
 RUN python3 -m venv /venv
 COPY pyproject.toml README.md ./
@@ -15,7 +17,7 @@ COPY pruning pruning
 RUN /venv/bin/pip install --no-cache-dir ".[pruning,container]"
 
 FROM ${BASE}
-RUN useradd --system --uid 10001 --no-create-home polyprune && install --directory --owner=polyprune /work
+RUN useradd --uid 10001 --no-create-home polyprune && install --directory --owner=polyprune /work
 COPY --from=install /venv /venv
 # The processes of any user may cache there what they compile.
 ENV PATH=/venv/bin:$PATH \

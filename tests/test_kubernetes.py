@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,15 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from app.main import SPARE_WORKERS
 from app.settings import PREFIX, Settings
 
-FOLDER = Path("docker/kubernetes")
+FOLDER = Path("docker/kubernetes/cpu")
+GPU = Path("docker/kubernetes/gpu")
 KUSTOMIZED = ("kustomization.yaml",)
-FILES = sorted(path for path in FOLDER.rglob("*.yaml") if path.name not in KUSTOMIZED)
+FILES = sorted(path for folder in (FOLDER, GPU) for path in folder.glob("*.yaml") if path.name not in KUSTOMIZED)
+DEPLOYMENTS = [path for path in FILES if path.name == "deployment.yaml"]
+KUBECTL = shutil.which("kubectl")
 
 
 def read(path: Path) -> Any:
@@ -26,20 +32,42 @@ def pod() -> Any:
     return read(FOLDER / "deployment.yaml")["spec"]["template"]
 
 
+def merged(below: Any, above: Any) -> Any:
+    """A strategic merge: mappings by key, lists of named things by name."""
+    if isinstance(below, dict):
+        return below | {key: merged(below[key], value) if key in below else value for key, value in above.items()}
+    if isinstance(below, list):
+        named = [{thing["name"]: thing for thing in things} for things in (below, above)]
+        return list(merged(*named).values())
+    return above
+
+
 def whole(path: Path) -> Any:
-    """A patch is no whole document: over the deployment that it changes."""
+    """A patch is no whole document: over the one that it changes."""
     document = read(path)
-    if path.parent == FOLDER:
-        return document
-    container = document["spec"]["template"]["spec"]["containers"][0]
-    result = read(FOLDER / path.name)
-    result["spec"]["template"]["spec"]["containers"][0] |= container
-    return result
+    return document if path.parent == FOLDER else merged(read(FOLDER / path.name), document)
+
+
+def environment(container: Any) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in container["env"]}
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_each_is_valid_by_the_published_schema(path: Path) -> None:
     kubernetes_validate.validate(whole(path), "1.33", strict=True)
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="needs kubectl")
+@pytest.mark.parametrize("folder", [FOLDER, GPU], ids=str)
+def test_kubectl_makes_the_same_of_them(folder: Path) -> None:
+    rendered = subprocess.run([str(KUBECTL), "kustomize", str(folder)], capture_output=True, text=True, check=True)
+    documents = {document["kind"]: document for document in yaml.safe_load_all(rendered.stdout)}
+    for document in documents.values():
+        kubernetes_validate.validate(document, "1.33", strict=True)
+    container = documents["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    expected = whole(folder / "deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
+    assert environment(container) == environment(expected)
+    assert container["resources"] == expected["resources"]
 
 
 def test_every_file_is_applied() -> None:
@@ -48,7 +76,7 @@ def test_every_file_is_applied() -> None:
 
 
 def test_the_environment_names_settings_and_values_that_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in FOLDER.rglob("deployment.yaml"):
+    for path in DEPLOYMENTS:
         for variable in read(path)["spec"]["template"]["spec"]["containers"][0]["env"]:
             assert variable["name"].removeprefix(PREFIX).lower() in Settings.model_fields
             monkeypatch.setenv(variable["name"], variable["value"])
@@ -56,7 +84,7 @@ def test_the_environment_names_settings_and_values_that_they_take(monkeypatch: p
 
 
 def test_it_ends_before_it_is_killed(pod: Any) -> None:
-    values = {variable["name"]: variable["value"] for variable in pod["spec"]["containers"][0]["env"]}
+    values = environment(pod["spec"]["containers"][0])
     end = float(values["POLYPRUNE_DRAIN_SECONDS"]) + float(values["POLYPRUNE_GRACE_SECONDS"])
     assert end < pod["spec"]["terminationGracePeriodSeconds"]
 
@@ -76,3 +104,13 @@ def test_it_runs_as_the_images_user_on_a_read_only_file_system(pod: Any) -> None
     user = pod["spec"]["securityContext"]["runAsUser"]
     assert f"USER {user}\n" in Path("docker/Dockerfile").read_text(encoding="utf-8")
     assert pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+
+
+@pytest.mark.parametrize("path", DEPLOYMENTS, ids=str)
+def test_workers_and_threads_go_by_the_limits(path: Path) -> None:
+    """As the service would choose them by itself on a machine with as many cores."""
+    container = whole(path)["spec"]["template"]["spec"]["containers"][0]
+    values, limits = environment(container), container["resources"]["limits"]
+    in_batches = 2 * max(map(int, Settings().batch_sizes.split(","))) if "nvidia.com/gpu" in limits else 0
+    assert int(values["POLYPRUNE_THREADS"]) == int(limits["cpu"])
+    assert int(values["POLYPRUNE_WORKERS"]) == int(limits["cpu"]) + in_batches + SPARE_WORKERS

@@ -32,3 +32,9 @@ def write_dataset(root: Path, count: int) -> None:
         write_pair(root, stem, seed=index)
     (root / "train.txt").write_text("\n".join(stems[:-4]) + "\n")
     (root / "test.txt").write_text("\n".join(stems[-4:]) + "\n")
+
+
+def write_tiny(root: Path) -> None:
+    """Write what tiny.toml names: `root`/data with twenty frames, `root`/negatives with one."""
+    write_dataset(root / "data", 20)
+    write_pair(root / "negatives", "n0", empty=True)

@@ -18,50 +18,9 @@ from pruning.comparison.methods import METHODS
 from pruning.errors import RunError
 from pruning.publish import publish
 from pruning.runs import Run
-from tests.pruning.dataset import write_dataset, write_pair
+from tests.pruning.dataset import write_tiny
 
-RECIPE = """
-name = "tiny"
-[network]
-factory = "unet"
-arguments = { width = 8, depth = 3 }
-size = 64
-[data]
-root = "data"
-train = "data/train.txt"
-test = "data/test.txt"
-negatives = "negatives"
-unseen = ["data"]
-validation_share = 0.2
-[[train]]
-size = 32
-epochs = 4
-batch = 4
-learning_rate = 1e-2
-ema = 0.5
-[[train]]
-epochs = 4
-batch = 4
-learning_rate = 1e-2
-ema = 0.5
-[prune]
-steps = [0.75, 0.5]
-frames = 8
-recalibrate = 8
-grid = 2
-floor = 2
-[finetune]
-epochs = 1
-batch = 4
-teacher = 0.5
-[polish]
-epochs = 1
-batch = 4
-[publish]
-dense = "tiny-dense"
-pruned = "tiny-pruned"
-terms = "synthetic frames"
-"""
+RECIPE = Path("tests/pruning/tiny.toml").read_text(encoding="utf-8")
 SCHEMA = Path("models/manifest.schema.json").resolve()
 PAGE = Path("docs/research.md").read_text(encoding="utf-8")
 RUN, PUBLISH, SENSITIVITY, COMPARE = (
@@ -94,8 +53,7 @@ def say(finished, monkeypatch, capsys):
 def finished(tmp_path_factory):
     """A folder in which `run` and `publish` were called."""
     root = tmp_path_factory.mktemp("run")
-    write_dataset(root / "data", 20)
-    write_pair(root / "negatives", "n0", empty=True)
+    write_tiny(root)
     (root / "my-recipe.toml").write_text(RECIPE)
     (root / "models").mkdir()
     shutil.copy(SCHEMA, root / "models")
