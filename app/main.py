@@ -105,7 +105,8 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry=NO_TELEMETRY,
     )
     problems.install(app)
-    for module in (web, segment, batch, compare, stream, models, kserve, kserve_repository, benchmark, health):
+    # Routes are tried in this order: first what is asked for most.
+    for module in (segment, batch, compare, stream, kserve, kserve_repository, models, benchmark, health, web):
         app.include_router(module.router)
     documentation.install(app)
     return app
@@ -177,7 +178,7 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
     services = Services(
         settings=settings,
         repository=repository,
-        benchmarks=await to_thread.run_sync(_benchmarks, settings),
+        benchmarks=await to_thread.run_sync(_benchmarks, settings, _workers(settings, repository)),
         metrics=metrics,
         streams=Streams(settings.max_streams, metrics.streams),
         admission=_admission(settings, metrics, repository),
@@ -188,7 +189,7 @@ async def _open(settings: Settings, metrics: Metrics) -> Services:
     return services
 
 
-def _benchmarks(settings: Settings) -> Benchmarks:
+def _benchmarks(settings: Settings, workers: int) -> Benchmarks:
     store = Store(settings.data_dir, settings.benchmark_history)
     try:
         store.check()
@@ -198,7 +199,7 @@ def _benchmarks(settings: Settings) -> Benchmarks:
         store=store,
         preference=settings.provider,
         max_seconds=settings.benchmark_max_seconds,
-        workers=settings.workers or machine.cores() + SPARE_WORKERS,
+        workers=workers,
     )
 
 
@@ -222,15 +223,15 @@ def _is_ready(services: Services) -> bool:
 
 
 def _admission(settings: Settings, metrics: Metrics, repository: Repository) -> Admission:
-    busy = settings.workers or machine.cores() + _in_batches(repository)
-    workers = settings.workers or busy + SPARE_WORKERS
-    queue = QUEUE_PER_WORKER * busy if settings.queue is None else settings.queue
-    return Admission(workers=workers, queue=queue, metrics=metrics)
+    workers = _workers(settings, repository)
+    queue = QUEUE_PER_WORKER * (settings.workers or workers - SPARE_WORKERS)
+    return Admission(workers=workers, queue=queue if settings.queue is None else settings.queue, metrics=metrics)
 
 
-def _in_batches(repository: Repository) -> int:
-    """Frames that are with a device or wait for it, and take no core meanwhile."""
-    return max((model.engine.in_flight for model in repository.registry.ready), default=0)
+def _workers(settings: Settings, repository: Repository) -> int:
+    """One for each core, one to spare, and one for each frame that is with a device and takes no core meanwhile."""
+    in_batches = max((model.engine.in_flight for model in repository.registry.ready), default=0)
+    return settings.workers or machine.cores() + in_batches + SPARE_WORKERS
 
 
 def _scan(settings: Settings) -> Repository:
