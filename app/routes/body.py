@@ -82,8 +82,13 @@ class InMemoryParser(MultiPartParser):
         self._ended = True
 
     async def _whole(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        begun = False
         async for chunk in chunks:
-            yield chunk
+            # Newlines before the first boundary are let pass. The parser, given one, looks for the boundary behind
+            # whatever follows, as far as the chunk goes: what it found would hang on how the body was cut.
+            rest = chunk if begun else chunk.lstrip(b"\r\n")
+            begun = begun or bool(rest)
+            yield rest
         if not self._ended:
             raise MultiPartException("It ends before its last boundary.")
 

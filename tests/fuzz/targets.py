@@ -84,8 +84,10 @@ def inference(data: bytes) -> str:
 def request_of(body: bytes, kind: str, pieces: int) -> Request:
     """A request whose body comes in so many pieces."""
     size = max(1, len(body) // pieces)
-    parts = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
-    events = iter([{"type": "http.request", "body": part, "more_body": part is not parts[-1]} for part in parts])
+    starts = range(0, max(1, len(body)), size)
+    events = iter(
+        [{"type": "http.request", "body": body[at : at + size], "more_body": at != starts[-1]} for at in starts]
+    )
 
     async def receive() -> Message:
         return next(events)

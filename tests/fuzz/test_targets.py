@@ -30,3 +30,11 @@ def test_seeds_are_read(name: str) -> None:
     """Else the mutations would only ever reach the first check."""
     target = TARGETS[name]
     assert "accepted" in {target.read(data) for data in target.seeds()}
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nhi\r\n--b--\r\n'
+
+
+@pytest.mark.parametrize(("body", "outcome"), [(b"\r\n" + PART, "accepted"), (b"\njunk" + PART, "bad-body")])
+def test_what_comes_before_the_first_boundary_counts_however_it_is_cut(body: bytes, outcome: str) -> None:
+    assert TARGETS["form"].read(body) == outcome  # whole and in seven pieces
