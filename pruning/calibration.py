@@ -46,11 +46,15 @@ def calibrate(network: Checkpoint, validation: Frames) -> Calibration:
     truth = validation.masks[:, 0]  # [N, S, S]
     temperature = fit_temperature(logits, truth)
     probability = torch.sigmoid(logits / temperature).numpy()
-    found = truth.numpy().astype(bool)
+    return settle(probability, truth.numpy().astype(bool), temperature)
+
+
+def settle(probability: npt.NDArray[np.float32], truth: Mask, temperature: float) -> Calibration:
+    """Threshold, then peak, for a probability and its truth, both [N, S, S], that this temperature is in already."""
     return Calibration(
         temperature=round(temperature, 4),
-        threshold=choose_threshold(probability, found),
-        peak=round(choose_peak(probability, found), 4),
+        threshold=choose_threshold(probability, truth),
+        peak=round(choose_peak(probability, truth), 4),
     )
 
 

@@ -1,14 +1,17 @@
 """An exported graph in 8-bit integers: static quantisation in the QDQ format, through onnxruntime.quantization.
 
-Weights are int8 per output channel, activations uint8 per tensor over the range that training frames gave them
-(Jacob et al., CVPR 2018, section 2). What it costs: docs/precision.md; other choices: tests/bench/precision.py.
+Weights are int8 per output channel, activations uint8 per tensor over the range of nearly all of their values on
+training frames (Jacob et al., CVPR 2018, section 2). Weights use 7 of their 8 bits, since processors without VNNI
+add up pairs of products in 16 bits: 2 × 255 × 64 fits, 2 × 255 × 127 saturates. Depthwise convolutions are not
+computed in that way, and use all 8. What it costs: docs/precision.md; other choices: tests/bench/precision.py.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,22 +25,36 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from pruning.data import Pair, fit
 from pruning.sessions import input_size, open_session
 
-FRAMES = 64  # of the training part, whose activations give the ranges
+FRAMES = 16  # of the training part, whose activations give the ranges
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 CHOICES: dict[str, Any] = {
     "quant_format": QuantFormat.QDQ,
     "per_channel": True,
+    "reduce_range": True,  # 7 bits
     "activation_type": QuantType.QUInt8,
     "weight_type": QuantType.QInt8,
-    "calibrate_method": CalibrationMethod.MinMax,
+    "calibrate_method": CalibrationMethod.Percentile,
 }
+EXTRAS: dict[str, Any] = {
+    "CalibPercentile": 99.99,  # of the values: what lies farther out costs the others their steps
+    "CalibStridedMinMax": 1,  # frames whose activations are in memory at once, whatever the method
+}
+WHOLE_RANGE = [{"quant_type": QuantType.QInt8, "axis": 0, "reduce_range": False}]  # of a weight, by output channel
 
 
 class Reader:
     """Frames at the network's size, decoded one at a time as the quantiser asks for them (`CalibrationDataReader`)."""
 
     def __init__(self, pairs: list[Pair], size: int) -> None:
-        self._frames = (fit(pair.read()[0], size)[None] for pair in pairs)
+        self._pairs, self._size = pairs, size
+        self.set_range(0, len(pairs))
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Give only the frames from the first index to before the second."""
+        self._frames = (fit(pair.read()[0], self._size)[None] for pair in self._pairs[start_index:end_index])
 
     def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
         """`frames`, uint8 [1, S, S, 3]; None after the last."""
@@ -51,17 +68,28 @@ def sample(training: list[Pair], seed: int) -> list[Pair]:
     return [training[index] for index in sorted(drawn)]
 
 
-def convert(graph: Path, target: Path, pairs: list[Pair], **others: Any) -> None:
+def convert(graph: Path, target: Path, pairs: list[Pair], extras: dict[str, Any] | None = None, **others: Any) -> None:
     """Write an int8 version of a graph whose activations range as they do on these pairs.
 
     Args:
-        others: settings of `quantize_static` in place of ours, to measure them.
+        extras: of `quantize_static`'s `extra_options`, in place of ours, to measure them.
+        others: of its other settings, likewise.
     """
     with TemporaryDirectory() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(graph, prepared, skip_symbolic_shape=True)  # folds what it can, and infers shapes
-        settings = {**CHOICES, "nodes_to_exclude": float_nodes(onnx.load(prepared).graph), **others}
+        layers = onnx.load(prepared).graph
+        overrides = {"TensorQuantOverrides": dict.fromkeys(depthwise_weights(layers), WHOLE_RANGE)}
+        extra_options = {**EXTRAS, **overrides, **(extras or {})}
+        settings = {**CHOICES, "nodes_to_exclude": float_nodes(layers), "extra_options": extra_options, **others}
         quantize_static(prepared, target, Reader(pairs, input_size(open_session(graph))), **settings)
+
+
+def depthwise_weights(graph: onnx.GraphProto) -> list[str]:
+    """Names of the weights of convolutions that have one input and one output channel in each group."""
+    shapes = {value.name: tuple(value.dims) for value in graph.initializer}
+    grouped = [node for node in graph.node if node.op_type == "Conv" and _groups(node) > 1]
+    return [node.input[1] for node in grouped if shapes.get(node.input[1], ())[:2] == (_groups(node), 1)]
 
 
 def float_nodes(graph: onnx.GraphProto) -> list[str]:
@@ -73,12 +101,17 @@ def float_nodes(graph: onnx.GraphProto) -> list[str]:
     return [node.name for node in [*graph.node[: places[0] + 1], *graph.node[places[-1] :]]]
 
 
+def _groups(node: onnx.NodeProto) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    # The quantiser speaks to the root logger: of pre-processing that was done, and of what it removes.
+    # The quantiser speaks to the root logger, of pre-processing that was done and of what it removes, and prints.
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.disable(before)

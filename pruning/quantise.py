@@ -71,7 +71,10 @@ class Origin:
 
     @property
     def calibration(self) -> Calibration:
-        """How the probability becomes a mask; the temperature is in the graph."""
+        """How the probability becomes a mask, in every precision; the temperature is in the graph.
+
+        A refit would follow single frames of the validation part: tests/bench/precision.py shows it.
+        """
         return Calibration(threshold=self.manifest["threshold"], peak=self.manifest["peak"])
 
     def check(self, recipe: Path) -> None:

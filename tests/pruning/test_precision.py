@@ -45,8 +45,38 @@ def test_int8_weights_have_a_scale_for_each_channel_and_both_ends_stay_float(gra
     for node in convolutions[1:-1]:
         weight, scale, *_ = writers[node.input[1]].input
         assert values[weight].dtype == np.int8
+        assert 2 * 255 * np.abs(values[weight].astype(int)).max() < 2**15  # no pair of products saturates
         assert values[scale].size in values[weight].shape[:2]  # of the outputs, second where transposed
     assert writers["probability"].op_type == "Squeeze"
+
+
+def test_only_depthwise_weights_use_all_8_bits(tmp_path):
+    random = np.random.default_rng(0)
+    shapes = {"first": (8, 3, 1, 1), "depthwise": (8, 1, 3, 3), "grouped": (8, 4, 1, 1), "last": (1, 8, 1, 1)}
+    groups = {"depthwise": 8, "grouped": 2}
+    ports = ["planes", *(f"after {name}" for name in shapes)]
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["level"], name="cast", to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["level"], ["planes"], name="transpose", perm=[0, 3, 1, 2]),
+        *(
+            helper.make_node("Conv", [ports[place], name], [ports[place + 1]], name=name, group=groups.get(name, 1))
+            for place, name in enumerate(shapes)
+        ),
+        helper.make_node("Flatten", [ports[-1]], ["probability"], name="flatten"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "separable",
+        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", SIZE, SIZE, 3])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N", None])],
+        [numpy_helper.from_array(random.normal(size=shape).astype(np.float32), n) for n, shape in shapes.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "a.onnx")
+    write_dataset(tmp_path, 2)
+    int8.convert(tmp_path / "a.onnx", tmp_path / "b.onnx", read_pairs(tmp_path))
+    found = {value.name: numpy_helper.to_array(value) for value in onnx.load(tmp_path / "b.onnx").graph.initializer}
+    widest = {name: np.abs(found[f"{name}_quantized"].astype(int)).max() for name in groups}
+    assert widest == {"depthwise": 127, "grouped": 64}
 
 
 def test_fp16_weights_have_16_bits(graphs):
