@@ -45,7 +45,7 @@ class ListQuery(BaseModel):
 
     model: Annotated[str | None, Field(max_length=129, description="`name` or `name/version` that was measured")] = None
     limit: Annotated[int, Field(ge=1, le=100, description="most that are listed")] = 20
-    offset: Annotated[int, Field(ge=0, description="newer ones that are left out")] = 0
+    offset: Annotated[int, Field(ge=0, le=2**31, description="newer ones that are left out")] = 0
 
 
 class TrendQuery(BaseModel):
