@@ -60,11 +60,14 @@ def compare(dense: Path, pruned: Path, threads: int = 1, runs: int = 200, warm_u
 
 
 def in_turns(graphs: list[Path], threads: int = 1, runs: int = 200, warm_up: int = 20) -> Milliseconds:
-    """Milliseconds float64 [runs, G] of G graphs, each run once in every turn; those of the warm-up are left out."""
+    """Milliseconds float64 [runs, G] of G graphs, each run once in every turn; those of the warm-up are left out.
+
+    Each gets frames of its own size.
+    """
     sessions = [open_session(path, threads) for path in graphs]
-    frame = synthetic_frame(input_size(sessions[0]))[None]
+    inputs = [(session, synthetic_frame(input_size(session))[None]) for session in sessions]
     turns = range(warm_up + runs)
-    return np.array([[_milliseconds(session, frame) for session in sessions] for _ in turns])[warm_up:]
+    return np.array([[_milliseconds(session, frame) for session, frame in inputs] for _ in turns])[warm_up:]
 
 
 def machine() -> str:
