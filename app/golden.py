@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ MAX_BYTES = 2**27
 MAX_HEADER_BYTES = 4096  # of an array; numpy writes 128
 
 npy: Any = npy_format  # its type stubs lack the limit of a header
+
+# What `zipfile` and numpy raise for bytes that are damaged; the last two when a header is no Python literal.
+UNREADABLE = (
+    *(ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    *(SyntaxError, tokenize.TokenError),
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ def read_golden(folder: Path, spec: InputSpec) -> Golden:
                 _array(archive, "frame", np.dtype(np.uint8), (*size, 3)),
                 _array(archive, "probability", np.dtype(np.float32), size),
             )
-    except (ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise ModelRefused(f"golden.npz is not readable: {error}") from error
 
 

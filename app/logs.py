@@ -83,6 +83,13 @@ def configure(level: str, style: Literal["text", "json"]) -> None:
     logging.basicConfig(level=max(least, logging.INFO), handlers=[handler], force=True)
     logging.getLogger("app").setLevel(least)
     logging.getLogger("uvicorn.error").addFilter(_is_not_access)
+    _collect_no_more_than_is_shown()
+
+
+def _collect_no_more_than_is_shown() -> None:
+    """Python's logging HOWTO, "Optimization": where a record was made, and by which thread and process."""
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def _is_not_access(record: logging.LogRecord) -> bool:

@@ -133,6 +133,7 @@ ATTACKS: dict[str, Callable[[], str]] = {
     "golden that inflates": partial(proven, npz(frame=npy((64, 64, 3), "|u1", LARGE))),
     "golden of huge dimensions": partial(proven, npz(frame=npy((10**6, 10**6, 3), "|u1", b""))),
     "golden cut short": partial(proven, npz(frame=FRAME, probability=npy((64, 64), "<f4", b"\0"))),
+    "golden with half a header": partial(proven, npz(frame=npy((64, 64, 3), "|u1", b"").replace(b"}", b" "))),
     "golden that is pickled": partial(proven, npz(frame=npy((1,), "|O", b"cos\nsystem\n(S'id'\ntR."))),
 }
 del LARGE

@@ -6,6 +6,7 @@ stages are read from the answer's headers.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import time
@@ -18,6 +19,9 @@ from app.metrics import Metrics
 from app.routes.access import CALLER, Caller, address_of
 
 SANE = re.compile(rb"[A-Za-z0-9._:=+/@-]{1,128}")  # an id that may be repeated in a header and in the log
+# Of an id that we give: the process, then the number of the request. Random bytes for each would be a call of the system.
+PROCESS = uuid.uuid4().hex
+NUMBERS = itertools.count(1)
 QUIET = ("/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready")  # asked every few seconds
 UNMATCHED = "unmatched"
 
@@ -162,7 +166,7 @@ def request_id_of(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and SANE.fullmatch(value):
             return str(value, "ascii")
-    return uuid.uuid4().hex
+    return f"{PROCESS}-{next(NUMBERS):x}"
 
 
 def _size(message: Message) -> int:

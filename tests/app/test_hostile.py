@@ -44,6 +44,7 @@ OUTCOMES = {
     "golden that inflates": "model-refused",
     "golden of huge dimensions": "model-refused",
     "golden cut short": "model-refused",
+    "golden with half a header": "model-refused",
     "golden that is pickled": "model-refused",
 }
 

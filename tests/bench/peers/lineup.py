@@ -45,10 +45,10 @@ class Lineup:
         self.served: list[Served] = []
         self.left_out: dict[str, str] = {}
         self._task, self._body, self._folder, self._stack = task, body, folder, stack
-        ours = service(models_dir, model.id, POLYPRUNE_QUEUE=str(QUEUE))
+        ours = service(models_dir, model.id, POLYPRUNE_QUEUE=str(QUEUE), POLYPRUNE_LOG_LEVEL="warning")
         served = Served(OURS, stack.enter_context(ours), PATH, JPEG, body)
         self._mask = mask(served)
-        self._add(served, __version__, f"default settings but for POLYPRUNE_QUEUE={QUEUE}")
+        self._add(served, __version__, f"default settings but for POLYPRUNE_QUEUE={QUEUE} and a log without requests")
 
     def try_to_add(self, peer: Peer, environments_dir: Path) -> None:
         """Let the peer take part, or note why it does not."""
