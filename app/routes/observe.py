@@ -19,7 +19,7 @@ from app.metrics import Metrics
 from app.routes.access import CALLER, Caller, address_of
 
 SANE = re.compile(rb"[A-Za-z0-9._:=+/@-]{1,128}")  # an id that may be repeated in a header and in the log
-# Of an id that we give: the process, then the number of the request. Random bytes for each would be a call of the system.
+# Of an id that we give: the process, then the number of the request. Random bytes for each would be a system call.
 PROCESS = uuid.uuid4().hex
 NUMBERS = itertools.count(1)
 QUIET = ("/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready")  # asked every few seconds
