@@ -78,7 +78,7 @@ class Manifest(Strict):
     name: Name
     version: Version
     variant: Literal["dense", "pruned"]
-    pruned_from: str | None = Field(default=None, description="name/version of the dense network")
+    pruned_from: str | None = Field(default=None, description="name/version of the network that it was pruned from")
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     sha256: Sha256 = Field(description="of model.onnx")
     input: InputSpec
