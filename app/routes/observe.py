@@ -20,7 +20,7 @@ from app.routes.access import CALLER, Caller, address_of
 
 SANE = re.compile(rb"[A-Za-z0-9._:=+/@-]{1,128}")  # an id that may be repeated in a header and in the log
 # Of an id that we give: the process, then the number of the request. Random bytes for each would be a system call.
-PROCESS = uuid.uuid4().hex
+PROCESS = uuid.uuid4().hex[:16]
 NUMBERS = itertools.count(1)
 QUIET = ("/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready")  # asked every few seconds
 UNMATCHED = "unmatched"
@@ -166,7 +166,7 @@ def request_id_of(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and SANE.fullmatch(value):
             return str(value, "ascii")
-    return f"{PROCESS}-{next(NUMBERS):x}"
+    return f"{PROCESS}{next(NUMBERS):016x}"
 
 
 def _size(message: Message) -> int:
