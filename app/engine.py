@@ -95,6 +95,7 @@ def open_session(graph: bytes, threads: int, wanted: Providers) -> onnxruntime.I
         _share_arena(options)
     session = onnxruntime.InferenceSession(graph, sess_options=options, providers=wanted)
     session.disable_fallback()
+    session._model_bytes = None  # kept to change providers later, which nothing does: a copy of all weights
     if len(wanted) > 1 and session.get_providers()[0] == CPU:
         log.warning("There is a CUDA device, but the session runs on the CPU: install CUDA 13 and cuDNN 9.")
     return session

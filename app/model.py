@@ -47,8 +47,9 @@ class Model:
 
     def reopened(self, *, threads: int, preference: Preference) -> Model:
         """The same model with sessions of its own over its graph, read and checked again; for benchmarks."""
-        graph = read_graph(self.folder, self.manifest)
-        engine = watched(graph, self.manifest, self.golden, threads=threads, preference=preference, options=DEFAULT)
+        engine = watched(
+            self.folder, self.manifest, self.golden, threads=threads, preference=preference, options=DEFAULT
+        )
         return replace(self, engine=engine)
 
 
@@ -59,16 +60,17 @@ def load(folder: Path, *, threads: int, preference: Preference, options: DeviceO
         ModelRefused: with what was promised and what was found.
     """
     manifest = read_manifest(folder)
-    graph = read_graph(folder, manifest)
     golden = read_golden(folder, manifest.input)
-    engine = watched(graph, manifest, golden, threads=threads, preference=preference, options=options)
-    return Model(folder, manifest, golden, engine, len(graph))
+    engine = watched(folder, manifest, golden, threads=threads, preference=preference, options=options)
+    return Model(folder, manifest, golden, engine, (folder / "model.onnx").stat().st_size)
 
 
 def watched(
-    graph: bytes, manifest: Manifest, golden: Golden, *, threads: int, preference: Preference, options: DeviceOptions
+    folder: Path, manifest: Manifest, golden: Golden, *, threads: int, preference: Preference, options: DeviceOptions
 ) -> Network:
     """Sessions over the graph that have shown the golden frame's probability, and will again after a fault.
+
+    The graph is read anew then, and checked again: kept in memory it would take as much as a session's weights.
 
     Raises:
         ModelRefused: they do not.
@@ -78,6 +80,7 @@ def watched(
         check_golden(engine, golden, count, manifest.golden_tolerance)
 
     def proven(where: Preference) -> Engines | Batcher:
+        graph = read_graph(folder, manifest)
         return open_proven(graph, manifest.input, check, threads=threads, preference=where, options=options)
 
     return Network(f"{manifest.name}/{manifest.version}", proven, preference, fallback=options.fallback)

@@ -28,7 +28,7 @@ class Section(BaseModel):
 class Network(Section):
     """What is trained."""
 
-    factory: str = Field(description="unet, unet-lite0 or package.module:factory")
+    factory: str = Field(description="unet, unet-lite0, unet-lite2 or package.module:factory")
     arguments: dict[str, Any] = Field(default={}, description="passed to the factory")
     size: Annotated[int, Field(ge=32, multiple_of=32)] = Field(256, description="height and width of the input")
     mean: float = Field(127.0, description="subtracted from each byte value")

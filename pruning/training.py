@@ -21,6 +21,7 @@ from pruning.checkpoint import Checkpoint
 from pruning.config import Network, Train
 from pruning.data import Frames
 from pruning.deploy import normalise
+from pruning.depthwise import DepthwiseInFull
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Trainer:
         images, masks = augment(batch, self.transform, self.recipe.covered)
         inputs = normalise(images, self.start.spec.mean, self.start.spec.std)
         inputs = inputs.to(self.device, memory_format=torch.channels_last)
-        with self._autocast():
+        with self._autocast(), DepthwiseInFull():
             logits = self.network(inputs).float()
         loss: Tensor = self.loss(logits, masks.to(self.device))
         if teacher is None or not self.recipe.teacher:

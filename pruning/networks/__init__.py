@@ -12,7 +12,8 @@ from pruning.errors import NetworkError
 
 BUILT_IN = {
     "unet": "pruning.networks.unet:UNet",
-    "unet-lite0": "pruning.networks.unet_lite0:UNetLite0",
+    "unet-lite0": "pruning.networks.unet_lite:unet_lite0",
+    "unet-lite2": "pruning.networks.unet_lite:unet_lite2",
 }
 
 

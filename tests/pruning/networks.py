@@ -25,6 +25,7 @@ BASIC_UNET = {
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "unet": ("unet", {"width": 8}),
     "unet-lite0": ("unet-lite0", {"pretrained": False}),
+    "unet-lite2": ("unet-lite2", {"pretrained": False}),
     "BasicUNet": ("monai.networks.nets:BasicUNet", BASIC_UNET),
     "AttentionUnet": (
         "monai.networks.nets:AttentionUnet",

