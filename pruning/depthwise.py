@@ -14,8 +14,8 @@ GROUPS = 6  # position in torch.conv2d(input, weight, bias, stride, padding, dil
 class DepthwiseInFull(TorchFunctionMode):
     """Within it, grouped convolutions on a CPU compute in fp32 under autocast, and return autocast's type.
 
-    oneDNN has no fast bf16 kernel for the gradients of a depthwise convolution: at 320² those of EfficientNet-Lite0 take
-    a fifth of the time in fp32, and a whole training step 0.8.
+    oneDNN has no fast bf16 kernel for the gradients of a depthwise convolution: at 320² those of EfficientNet-Lite0
+    take a fifth of the time in fp32, and a whole training step 0.8.
     """
 
     def __torch_function__(
