@@ -3,7 +3,8 @@
 Weights are int8 per output channel, activations uint8 per tensor over the range of nearly all of their values on
 training frames (Jacob et al., CVPR 2018, section 2). Weights use 7 of their 8 bits, since processors without VNNI
 add up pairs of products in 16 bits: 2 × 255 × 64 fits, 2 × 255 × 127 saturates. Depthwise convolutions are not
-computed in that way, and use all 8. What it costs: docs/precision.md; other choices: tests/bench/precision.py.
+computed in that way, and use all 8. Biases are corrected afterwards. What it costs: docs/precision.md; other choices:
+tests/bench/precision.py.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ import onnx
 from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from pruning.bias_correction import CONVOLUTIONS, correct
 from pruning.data import Pair, fit
 from pruning.sessions import input_size, open_session
 
 FRAMES = 16  # of the training part, whose activations give the ranges
-CONVOLUTIONS = ("Conv", "ConvTranspose")
 CHOICES: dict[str, Any] = {
     "quant_format": QuantFormat.QDQ,
     "per_channel": True,
@@ -54,7 +55,11 @@ class Reader:
 
     def set_range(self, start_index: int, end_index: int) -> None:
         """Give only the frames from the first index to before the second."""
-        self._frames = (fit(pair.read()[0], self._size)[None] for pair in self._pairs[start_index:end_index])
+        self._frames = self.frames(start_index, end_index)
+
+    def frames(self, start: int = 0, end: int | None = None) -> Iterator[npt.NDArray[np.uint8]]:
+        """Each frame from `start` to before `end`, uint8 [1, S, S, 3]."""
+        return (fit(pair.read()[0], self._size)[None] for pair in self._pairs[start:end])
 
     def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
         """`frames`, uint8 [1, S, S, 3]; None after the last."""
@@ -68,10 +73,19 @@ def sample(training: list[Pair], seed: int) -> list[Pair]:
     return [training[index] for index in sorted(drawn)]
 
 
-def convert(graph: Path, target: Path, pairs: list[Pair], extras: dict[str, Any] | None = None, **others: Any) -> None:
+def convert(
+    graph: Path,
+    target: Path,
+    pairs: list[Pair],
+    extras: dict[str, Any] | None = None,
+    *,
+    corrected: bool = True,
+    **others: Any,
+) -> None:
     """Write an int8 version of a graph whose activations range as they do on these pairs.
 
     Args:
+        corrected: whether biases make up for what rounding moves the means by.
         extras: of `quantize_static`'s `extra_options`, in place of ours, to measure them.
         others: of its other settings, likewise.
     """
@@ -82,7 +96,12 @@ def convert(graph: Path, target: Path, pairs: list[Pair], extras: dict[str, Any]
         overrides = {"TensorQuantOverrides": dict.fromkeys(depthwise_weights(layers), WHOLE_RANGE)}
         extra_options = {**EXTRAS, **overrides, **(extras or {})}
         settings = {**CHOICES, "nodes_to_exclude": float_nodes(layers), "extra_options": extra_options, **others}
-        quantize_static(prepared, target, Reader(pairs, input_size(open_session(graph))), **settings)
+        reader = Reader(pairs, input_size(open_session(graph)))
+        quantize_static(prepared, target, reader, **settings)
+        if corrected:
+            low = onnx.load(target)
+            correct(onnx.load(prepared), low, list(reader.frames()))
+            onnx.save(low, target)
 
 
 def depthwise_weights(graph: onnx.GraphProto) -> list[str]:

@@ -25,6 +25,7 @@ from pruning.sessions import open_session, run
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "as published": {},
+    "biases not corrected": {"corrected": False},
     "weights of 7 bits, depthwise ones too": {"extras": {"TensorQuantOverrides": {}}},
     "weights of 8 bits": {"reduce_range": False},
     "weights uint8": {

@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pruning import checkpoint, export, fp16, int8
+from pruning.bias_correction import means
 from pruning.data import read_pairs
 from pruning.sessions import open_session, run
 from tests.pruning.dataset import write_dataset
@@ -33,6 +34,31 @@ def test_the_contract_holds_and_the_probability_is_near(graphs, precision):
     found = run(low, np.stack([frame] * 2))
     np.testing.assert_allclose(found, run(full, np.stack([frame] * 2)), atol=0.05)
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_corrected_biases_keep_the_mean_of_each_channel_within_a_step(graphs, tmp_path):
+    folder, _ = graphs
+    pairs = read_pairs(folder)
+    int8.convert(folder / "fp32.onnx", tmp_path / "plain.onnx", pairs, corrected=False)
+    frames = [int8.fit(pair.read()[0], SIZE)[None] for pair in pairs]
+    assert steps_off(folder / "fp32.onnx", folder / "int8.onnx", frames) <= 0.51  # rounded to the nearest
+    assert steps_off(folder / "fp32.onnx", tmp_path / "plain.onnx", frames) > 2
+
+
+def steps_off(full, low, frames):
+    """The largest difference of a channel's means, in steps of its bias, over the layers in int8."""
+    exact, rounded = onnx.load(full), onnx.load(low)
+    constants = {value.name: numpy_helper.to_array(value) for value in rounded.graph.initializer}
+    writers = {name: node for node in rounded.graph.node for name in node.output}
+    outputs = {node.name: node.output[0] for node in exact.graph.node}
+    convolutions = [node for node in rounded.graph.node if node.op_type in int8.CONVOLUTIONS]
+    layers = [node for node in convolutions if node.input[2:] and node.input[2] in writers]
+    assert layers
+    wanted = means(exact, [outputs[node.name] for node in layers], frames)
+    found = means(rounded, [node.output[0] for node in layers], frames)
+    scales = {node.name: constants[writers[node.input[2]].input[1]] for node in layers}
+    off = [np.abs(found[n.output[0]] - wanted[outputs[n.name]]) / scales[n.name] for n in layers]
+    return float(np.concatenate(off).max())
 
 
 def test_int8_weights_have_a_scale_for_each_channel_and_both_ends_stay_float(graphs):
