@@ -57,6 +57,9 @@ class Train(Section):
     batch: Positive = Field(16, description="frames a step")
     weight_decay: float = Field(1e-2, ge=0)
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="decay a step; the average is what is kept")
+    keep: Literal["best", "last"] = Field(
+        "best", description="of the averages after each epoch: that of best validation Dice, or that of the last epoch"
+    )
     teacher: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="weight of the dense probability as target")
     close_ups: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="share of frames cropped to a close-up")
     colour: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="strength of the colour jitter")

@@ -41,7 +41,7 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Trainer:
-    """Trains a checkpoint's network and keeps the moving average that validates best.
+    """Trains a checkpoint's network and keeps the moving average that validates best, or the last one.
 
     The state after each epoch is written to `state_path`; a trainer that finds such a file goes on from it.
 
@@ -66,7 +66,7 @@ class Trainer:
         self.epoch = 0
         self.best = -1.0
         self.best_epoch = 0
-        self.best_state: dict[str, Tensor] = {}
+        self.kept_state: dict[str, Tensor] = {}
         torch.manual_seed(seed)
 
     def run(
@@ -77,7 +77,7 @@ class Trainer:
         tick: Tick,
         teacher: nn.Module | None = None,
     ) -> Checkpoint:
-        """Train to the last epoch; return the average of weights that had the best Dice on `validation`.
+        """Train to the last epoch; return the average of weights that the recipe keeps.
 
         Args:
             report: called after each epoch. tick: called after each step with (step, steps of the epoch).
@@ -92,7 +92,7 @@ class Trainer:
             loss = self._train_epoch(training, schedule, lambda step: tick(step, steps), teacher)
             self.epoch += 1
             score = float(frame_dice(self.average.module, self.start.spec, validation, self.threshold).mean())
-            self._keep_if_best(score)
+            self._keep(score)
             self._save(schedule)
             report(Epoch(self.epoch, self.recipe.epochs, loss, score, time.monotonic() - began))
         return self._finish()
@@ -146,18 +146,19 @@ class Trainer:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16")
 
-    def _keep_if_best(self, score: float) -> None:
+    def _keep(self, score: float) -> None:
         if score > self.best:
             self.best, self.best_epoch = score, self.epoch
+        if self.epoch == self.best_epoch or self.recipe.keep == "last":
             state = self.average.module.state_dict()
-            self.best_state = {key: value.detach().cpu().clone() for key, value in state.items()}
+            self.kept_state = {key: value.detach().cpu().clone() for key, value in state.items()}
 
     def _save(self, schedule: torch.optim.lr_scheduler.OneCycleLR) -> None:
         state = {
             "epoch": self.epoch,
             "best": self.best,
             "best_epoch": self.best_epoch,
-            "best_state": self.best_state,
+            "kept_state": self.kept_state,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -170,7 +171,7 @@ class Trainer:
         if not self.state_path.is_file():
             return
         state = torch.load(self.state_path, map_location="cpu", weights_only=True)
-        self.epoch, self.best, self.best_state = state["epoch"], state["best"], state["best_state"]
+        self.epoch, self.best, self.kept_state = state["epoch"], state["best"], state["kept_state"]
         self.best_epoch = state["best_epoch"]
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -179,8 +180,8 @@ class Trainer:
         torch.set_rng_state(state["random"])
 
     def _finish(self) -> Checkpoint:
-        if self.best_state:
-            self.network.load_state_dict(self.best_state)
+        if self.kept_state:
+            self.network.load_state_dict(self.kept_state)
         network = self.network.cpu().to(memory_format=torch.contiguous_format).eval()
         return Checkpoint(self.start.spec, self.start.history, network)
 

@@ -55,6 +55,17 @@ def test_a_resumed_training_equals_an_uninterrupted_one(parts, tmp_path):
         assert torch.equal(value, resumed.network.state_dict()[name]), name
 
 
+def test_the_last_average_is_kept_where_the_recipe_says_so(parts, tmp_path):
+    seen = []
+    last = trainer(tmp_path, epochs=12, keep="last")
+    done = last.run(*parts, seen.append, ignore)
+    dice = [epoch.dice for epoch in seen]
+    assert dice[-1] < max(dice)  # else the best one would be the same
+    assert frame_dice(done.network, SPEC, parts[1], 0.5).mean() == pytest.approx(dice[-1])
+    for name, value in last.average.module.state_dict().items():
+        assert torch.equal(value, done.network.state_dict()[name]), name
+
+
 def test_the_teacher_is_followed_where_the_masks_are_not(parts, tmp_path):
     """A student with the teacher as its only target reproduces it, although the masks say the opposite."""
     teacher = trainer(tmp_path / "teacher", epochs=8).run(*parts, ignore, ignore)
