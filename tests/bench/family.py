@@ -19,7 +19,7 @@ from pruning import latency
 from pruning.runs import read_json
 
 RUNS = 200
-TICKS = (5, 10, 20, 50)  # milliseconds
+TICKS = (2, 5, 10, 20, 50)  # milliseconds
 FIELDS = "| | input | parameters | MACs | ms, p50 | frames/s |"
 
 
@@ -65,14 +65,14 @@ def draw(manifests: list[dict[str, Any]], p50: Any, names: list[str], picture: P
 
 
 def panel(axes: Axes, manifests: list[dict[str, Any]], p50: Any, index: int) -> None:
-    """A point for each model, its name above or below in turns; those of lower precision are hollow."""
-    ordered = sorted(zip(manifests, p50, strict=True), key=lambda pair: pair[1])
-    for number, (manifest, milliseconds) in enumerate(ordered):
+    """A point for each model, its name below; those of lower precision are hollow, and their names above."""
+    for manifest, milliseconds in zip(manifests, p50, strict=True):
         dice = manifest["quality"][index]["dice"]
         around = [[dice["mean"] - dice["low"]], [dice["high"] - dice["mean"]]]
-        face = "white" if manifest["precision"] != "fp32" else None
+        full = manifest["precision"] == "fp32"
+        face = None if full else "white"
         axes.errorbar(milliseconds, dice["mean"], around, fmt="o", markerfacecolor=face, color="#1f6f8b", capsize=3)
-        end, up = (dice["low"], -11) if number % 2 else (dice["high"], 5)
+        end, up = (dice["low"], -11) if full else (dice["high"], 5)
         name = manifest["name"].removeprefix("polyp-").removeprefix("lite0-")
         axes.annotate(name, (milliseconds, end), (0, up), textcoords="offset points", ha="center", fontsize=8)
     axes.set_xscale("log")
