@@ -78,6 +78,22 @@ def test_a_model_that_fails_is_taken_out_and_put_back(picky: tuple[httpx.Client,
     assert metric(client, 'polyprune_network_failures_total{model="picky/1"}') == 1
 
 
+def test_new_sessions_need_the_graph_that_the_model_was_loaded_from(
+    picky: tuple[httpx.Client, Network], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, network = picky
+    graph = tmp_path / "picky" / "1" / "model.onnx"
+    promised = graph.read_bytes()
+    graph.write_bytes(red_graph())
+    assert client.post(URL, content=BAD).status_code == 500
+    wait_until(lambda: "stays out of service" in caplog.text)
+    assert "but the manifest promises" in caplog.text
+    check(client.post(URL, content=GOOD), 503, "model-out-of-service")
+    graph.write_bytes(promised)
+    wait_until(lambda: network.fault is None)
+    assert client.post(URL, content=GOOD).status_code == 200
+
+
 def test_the_list_of_models_says_why(picky: tuple[httpx.Client, Network]) -> None:
     client, network = picky
     with held_open(network):
