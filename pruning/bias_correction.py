@@ -25,7 +25,7 @@ def correct(full: onnx.ModelProto, low: onnx.ModelProto, frames: Sequence[Bytes]
     """Correct the biases of a QDQ graph in place, from the first layer to the last, each after those before it.
 
     Args:
-        full: the graph that `low` was made of; its tensors have the same names.
+        full: the graph that `low` was made of; its convolutions have the same names.
         frames: uint8 [1, S, S, 3] each.
     """
     constants = {value.name: value for value in low.graph.initializer}
