@@ -35,15 +35,43 @@ class Network(Section):
     std: float = Field(128.0, gt=0, description="then divided by this")
 
 
+class Part(Section):
+    """Frames of one folder, all or those of a split; in a recipe a string is such a folder."""
+
+    root: Path
+    split: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folder(cls, given: Any) -> Any:
+        return {"root": given} if isinstance(given, str) else given
+
+    @property
+    def split_name(self) -> str:
+        """As manifests have it."""
+        return self.split.stem if self.split else "all"
+
+
 class Data(Section):
     """Which frames: `root` holds images/ and masks/; a split is a text file with one stem a line."""
 
     root: Path
     train: Path = Field(description="split to learn from; validation is carved from it")
     test: Path = Field(description="split to report on; nothing is chosen by it")
+    more: tuple[Part, ...] = Field((), description="other centres' frames to learn from as well, carved alike")
     negatives: Path | None = Field(None, description="folder of frames without polyps, for false positives")
-    unseen: tuple[Path, ...] = Field((), description="folders of other centres' frames and masks, to report on")
-    validation_share: Share = Field(0.1, description="part of train that chooses the epoch, and calibrates")
+    unseen: tuple[Part, ...] = Field((), description="other centres' frames that are not learned from, to report on")
+    validation_share: Share = Field(0.1, description="part of train and more that chooses the epoch, and calibrates")
+
+    @property
+    def training(self) -> tuple[Part, ...]:
+        """All that is learned from."""
+        return (Part(root=self.root, split=self.train), *self.more)
+
+    @property
+    def headline(self) -> Part:
+        """What is reported first."""
+        return Part(root=self.root, split=self.test)
 
 
 class Train(Section):
@@ -131,7 +159,7 @@ class Recipe(Section):
     network: Network
     data: Data
     start: Path | None = Field(
-        None, description="run folder whose pruned network is pruned further, instead of `train`"
+        None, description="what is pruned instead of a network of `train`: a published fp32 folder, or a finished run"
     )
     train: tuple[Stage, ...] = ()
     prune: Prune
@@ -142,7 +170,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _one_beginning(self) -> Recipe:
         if bool(self.train) == bool(self.start):
-            raise ValueError("a run begins either with [[train]] or with start, the folder of a finished run")
+            raise ValueError("a run begins either with [[train]] or with start, a published model or a finished run")
         return self
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from pruning.config import Part
 from pruning.errors import DatasetError
 
 Bytes = npt.NDArray[np.uint8]
@@ -85,6 +86,15 @@ def read_pairs(root: Path, split: Path | None = None) -> list[Pair]:
     if not stems:
         raise DatasetError(f"{split or root / 'images'} names no frame")
     return [Pair(stem, images[stem], masks[stem]) for stem in stems]
+
+
+def read_parts(root: Path, parts: tuple[Part, ...]) -> list[Pair]:
+    """The pairs of all parts, whose paths are relative to `root`, in their order.
+
+    Raises:
+        DatasetError: as `read_pairs`.
+    """
+    return [pair for part in parts for pair in read_pairs(root / part.root, part.split and root / part.split)]
 
 
 def load_frames(pairs: list[Pair], size: int) -> Frames:

@@ -1,7 +1,8 @@
 """Quality of an exported graph: what is measured is what ships.
 
 Headline: Dice and IoU per frame at its native resolution, with the threshold and peak that validation settled, then
-averaged over frames. On frames without polyps: the share of frames, and of pixels, in which something is marked.
+averaged over frames. On frames without polyps, and on squares without one of the test frames: the share of frames, and
+of pixels, in which something is marked.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import onnxruntime
 
 from pruning.calibration import Calibration, cap_unsure
 from pruning.config import Data
-from pruning.data import Bytes, Pair, fit, read_pairs
+from pruning.crops import polyp_free
+from pruning.data import Bytes, Pair, fit, read_pairs, read_parts
 from pruning.metrics import Interval, Mask, bootstrap, dice, iou
 from pruning.sessions import input_size, run
 
@@ -44,6 +46,7 @@ class FrameScores:
 class FalsePositives:
     """Share of polyp-free frames with a marked pixel, and share of their pixels that are marked."""
 
+    dataset: str
     frames: int
     frame_rate: float
     pixel_rate: float
@@ -76,30 +79,40 @@ def score_frames(session: onnxruntime.InferenceSession, pairs: list[Pair], calib
 
 
 def false_positives(
-    session: onnxruntime.InferenceSession, pairs: list[Pair], calibration: Calibration
+    session: onnxruntime.InferenceSession, name: str, frames: Iterator[Bytes], calibration: Calibration
 ) -> FalsePositives:
     """What is marked on frames that show no polyp."""
-    shares = np.array([mask.mean() for _, mask, _ in masks(session, pairs, calibration)])
-    return FalsePositives(len(pairs), float((shares > 0).mean()), float(shares.mean()))
+    shares = np.array([predict(session, frame, calibration).mean() for frame in frames])
+    return FalsePositives(name, len(shares), float((shares > 0).mean()), float(shares.mean()))
+
+
+def _polyp_free(data: Data, root: Path) -> Iterator[tuple[str, Iterator[Bytes]]]:
+    """Names and frames of what shows no polyp: the negatives, and squares of the frames that are reported on."""
+    if data.negatives:
+        yield data.negatives.name, (pair.read()[0] for pair in read_pairs(root / data.negatives))
+    for part in {tested.root: tested for tested in (data.headline, *data.unseen)}.values():
+        crops = (polyp_free(*pair.read()) for pair in read_parts(root, (part,)))
+        yield f"crops of {part.root.name}, {part.split_name}", (crop for crop in crops if crop is not None)
 
 
 def measure(
     session: onnxruntime.InferenceSession, data: Data, root: Path, calibration: Calibration
 ) -> tuple[dict[str, Any], FrameScores]:
-    """What is reported of a graph: Dice and IoU on the test split and unseen centres, marks on the negatives.
+    """What is reported of a graph: Dice and IoU on the test split and unseen centres, marks where there is no polyp.
 
     Returns:
         Plain values for a file, and the scores on the test split.
     """
-    test = score_frames(session, read_pairs(root / data.root, root / data.test), calibration)
+    test = score_frames(session, read_parts(root, (data.headline,)), calibration)
     figures: dict[str, Any] = {
         **test.rounded(),
         "frames": dict(zip(test.stems, test.dice.round(4).tolist(), strict=True)),
-        "unseen": {},
+        "unseen": [],
     }
-    for folder in data.unseen:
-        scores = score_frames(session, read_pairs(root / folder), calibration)
-        figures["unseen"][folder.name] = {"frames": len(scores.stems), **scores.rounded()}
-    if data.negatives:
-        figures["false_positives"] = vars(false_positives(session, read_pairs(root / data.negatives), calibration))
+    for part in data.unseen:
+        scores = score_frames(session, read_parts(root, (part,)), calibration)
+        about = {"dataset": part.root.name, "split": part.split_name, "frames": len(scores.stems)}
+        figures["unseen"].append({**about, **scores.rounded()})
+    found = (false_positives(session, name, frames, calibration) for name, frames in _polyp_free(data, root))
+    figures["false_positives"] = [vars(marked) for marked in found if marked.frames]
     return figures, test

@@ -68,8 +68,8 @@ class TrainingProgress:
 def tell_quality(name: str, figures: dict[str, Any]) -> None:
     """Print what `evaluate.measure` found of a graph."""
     console.print(f"{name}: Dice {Interval(**figures['dice'])}")
-    for data_set, scores in figures["unseen"].items():
-        console.print(f"{name}: Dice on {data_set} {Interval(**scores['dice'])}")
-    if "false_positives" in figures:
-        share = figures["false_positives"]["frame_rate"]
-        console.print(f"{name}: marks on {share:.0%} of the frames without polyps")
+    for scores in figures["unseen"]:
+        console.print(f"{name}: Dice on {scores['dataset']}, {scores['split']} {Interval(**scores['dice'])}")
+    for marked in figures["false_positives"]:
+        share, among = marked["frame_rate"], f"{marked['frames']} frames without polyps ({marked['dataset']})"
+        console.print(f"{name}: marks on {share:.0%} of {among}")

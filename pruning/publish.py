@@ -72,8 +72,8 @@ def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str,
         "widths": measured["widths"],
         **quality(recipe.data, measured),
         "training": {
-            "dataset": recipe.data.root.name,
-            "split": recipe.data.train.stem,
+            "dataset": " and ".join(dict.fromkeys(part.root.name for part in recipe.data.training)),
+            "split": " and ".join(part.split_name for part in recipe.data.training),
             "network": recipe.network.factory,
             "seed": recipe.seed,
             "recipe_sha256": recipe_sha256(source.config),
@@ -86,12 +86,14 @@ def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str,
 
 def quality(data: Data, measured: dict[str, Any]) -> dict[str, Any]:
     """What `evaluate.measure` found, as the manifest names it."""
-    overlap = {"dice": measured["dice"], "iou": measured["iou"]}
-    test = {"dataset": data.root.name, "split": data.test.stem, "frames": len(measured["frames"]), **overlap}
-    unseen = [{"dataset": name, "split": "all", **figures} for name, figures in measured["unseen"].items()]
-    found = measured.get("false_positives")
-    negatives = [{"dataset": data.negatives.name, **found}] if data.negatives and found else []
-    return {"quality": [test, *unseen], "false_positives": negatives}
+    test = {
+        "dataset": data.root.name,
+        "split": data.test.stem,
+        "frames": len(measured["frames"]),
+        "dice": measured["dice"],
+        "iou": measured["iou"],
+    }
+    return {"quality": [test, *measured["unseen"]], "false_positives": measured["false_positives"]}
 
 
 def sha256(path: Path) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from pruning import fp16, int8, latency
 from pruning.calibration import Calibration
 from pruning.config import Recipe, read_recipe, recipe_sha256
-from pruning.data import Pair, carve_pairs, read_pairs
+from pruning.data import Pair, carve_pairs, read_parts
 from pruning.errors import PrecisionError
 from pruning.evaluate import FrameScores, measure, score_frames
 from pruning.golden import synthetic_frame
@@ -91,10 +91,9 @@ class Origin:
             )
 
     def training(self) -> tuple[list[Pair], list[Pair]]:
-        """(training, validation) pairs of the train split, parted as they were for training."""
+        """(training, validation) pairs of all that was learned from, parted as they were for training."""
         data = self.recipe.data
-        pairs = read_pairs(self.root / data.root, self.root / data.train)
-        return carve_pairs(pairs, data.validation_share, self.recipe.seed)
+        return carve_pairs(read_parts(self.root, data.training), data.validation_share, self.recipe.seed)
 
     def score(self, graph: Path, pairs: list[Pair]) -> FrameScores:
         """Dice and IoU of a graph that stands for this model."""
@@ -148,7 +147,7 @@ def write(origin: Origin, graph: Path, precision: Precision, passed: dict[str, A
     """Measure the new graph on the test split and write its folder."""
     data = origin.recipe.data
     figures, test = measure(open_session(graph), data, origin.root, origin.calibration)
-    full = origin.score(origin.graph, read_pairs(origin.root / data.root, origin.root / data.test))
+    full = origin.score(origin.graph, read_parts(origin.root, (data.headline,)))
     manifest = {
         **origin.manifest,
         "name": target.parent.name,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from pruning import plots
-from pruning.data import Bytes, Pair, read_pairs
+from pruning.data import Bytes, Pair, read_parts
 from pruning.evaluate import predict
 from pruning.metrics import Mask
 from pruning.publish import templates
@@ -61,8 +61,7 @@ def example_frames(run: Run, metrics: dict[str, Any]) -> list[dict[str, Any]]:
     by_dice = sorted(metrics["pruned"]["frames"], key=metrics["pruned"]["frames"].__getitem__)
     middle = len(by_dice) // 2
     chosen = {"worst": by_dice[:2], "median": by_dice[middle : middle + 2], "best": by_dice[-2:]}
-    data = run.recipe.data
-    pairs = {pair.stem: pair for pair in read_pairs(run.root / data.root, run.root / data.test)}
+    pairs = {pair.stem: pair for pair in read_parts(run.root, (run.recipe.data.headline,))}
     return [
         {
             "kind": kind,

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from pruning import calibration, checkpoint, export, latency, recovery, sensitivity
+from pruning import calibration, checkpoint, export, latency, published, recovery, sensitivity
 from pruning.budgets import cut_to_share
 from pruning.checkpoint import Checkpoint
 from pruning.config import Train
 from pruning.cost import conv_widths, count_macs, count_parameters
 from pruning.criteria import Scores
 from pruning.criteria import score as score_channels
-from pruning.data import Frames, carve, load_frames, read_pairs
+from pruning.data import Frames, carve, load_frames, read_parts
 from pruning.errors import RunError
 from pruning.evaluate import FrameScores, measure, score_frames
 from pruning.grouping import find_groups
@@ -34,19 +34,18 @@ VARIANTS = ("dense", "pruned")
 
 
 def load_training_part(run: Run, size: int) -> tuple[Frames, Frames]:
-    """(training, validation) frames of the recipe's train split, at `size` × `size`."""
+    """(training, validation) frames of all that the recipe learns from, at `size` × `size`."""
     data = run.recipe.data
-    frames = load_frames(read_pairs(run.root / data.root, run.root / data.train), size)
-    return carve(frames, data.validation_share, run.recipe.seed)
+    return carve(load_frames(read_parts(run.root, data.training), size), data.validation_share, run.recipe.seed)
 
 
 def train(run: Run) -> None:
-    """Train the dense network, or take another run's pruned one: writes stages/*.pt, dense.pt and history.csv."""
+    """Train the dense network, or take one that is there: writes stages/*.pt, dense.pt and history.csv."""
     if run.dense.is_file():
         console.print(f"{run.dense} is there already")
         return
     if run.recipe.start:
-        checkpoint.save(run.dense, _pruned_before(run, run.recipe.start))
+        checkpoint.save(run.dense, _start(run, run.root / run.recipe.start))
         return
     torch.manual_seed(run.recipe.seed)  # of the layers that start at random
     network = checkpoint.create(run.recipe.network)
@@ -60,13 +59,16 @@ def train(run: Run) -> None:
         checkpoint.save(path, network)
 
 
-def _pruned_before(run: Run, start: Path) -> Checkpoint:
-    """The pruned network of a finished run, for frames of this recipe's size.
+def _start(run: Run, start: Path) -> Checkpoint:
+    """The network of a published model, or the pruned one of a finished run, for frames of this recipe's size.
 
     Raises:
-        RunError: it is not finished, or its network is another than this recipe's.
+        RunError: the run is not finished, or the network is another than this recipe's.
     """
-    found, wanted = checkpoint.load(require(Run(run.root / start, run.root).pruned, "run")), run.recipe.network
+    wanted = run.recipe.network
+    if (start / "manifest.json").is_file():
+        return published.read(start, wanted, scoring_sample(run))
+    found = checkpoint.load(require(Run(start, run.root).pruned, "run"))
     if found.spec.model_copy(update={"size": wanted.size}) != wanted:
         raise RunError(f"{start} holds {found.spec}; this recipe wants {wanted}: make [network] the same but for size")
     return Checkpoint(wanted, found.history, found.network)
@@ -236,8 +238,8 @@ def evaluate_steps(run: Run) -> None:
 
     `dense` and `final` are the graphs of metrics.json; every other is calibrated and exported for this alone.
     """
-    metrics, data = read_json(require(run.metrics, "evaluate")), run.recipe.data
-    pairs = read_pairs(run.root / data.root, run.root / data.test)
+    metrics = read_json(require(run.metrics, "evaluate"))
+    pairs = read_parts(run.root, (run.recipe.data.headline,))
     _, validation = load_training_part(run, run.recipe.network.size)
     rows = [_row("dense", metrics["dense"], metrics["dense"])]
     graphs = [run.graph("dense")]

@@ -20,7 +20,7 @@ from pruning.config import Network, Prune, Train
 from pruning.cost import CostModel, count_macs, count_parameters
 from pruning.criteria import Scores, score
 from pruning.cutting import cut
-from pruning.data import Frames, carve, load_frames, read_pairs
+from pruning.data import Frames, carve, load_frames, read_parts
 from pruning.errors import BudgetError
 from pruning.grouping import find_groups
 from pruning.groups import Group
@@ -102,14 +102,13 @@ class Study:
     @cached_property
     def test(self) -> Frames:
         """The test split."""
-        data = self.run.recipe.data
-        return load_frames(read_pairs(self.run.root / data.root, self.run.root / data.test), self.settings.size)
+        return load_frames(read_parts(self.run.root, (self.run.recipe.data.headline,)), self.settings.size)
 
     @cached_property
     def parts(self) -> tuple[Frames, Frames]:
         """(training, validation), carved as the dense network's were."""
         data = self.run.recipe.data
-        frames = load_frames(read_pairs(self.run.root / data.root, self.run.root / data.train), self.settings.size)
+        frames = load_frames(read_parts(self.run.root, data.training), self.settings.size)
         return carve(frames, data.validation_share, self.run.recipe.seed)
 
     def dense(self) -> Checkpoint:

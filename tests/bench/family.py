@@ -20,6 +20,7 @@ from pruning.runs import read_json
 
 RUNS = 200
 TICKS = (2, 5, 10, 20, 50)  # milliseconds
+Part = tuple[str, str]  # data set, split
 FIELDS = "| | input | parameters | MACs | ms, p50 | frames/s |"
 
 
@@ -34,40 +35,52 @@ def main() -> None:
     manifests = [read_json(folder / "manifest.json") for folder in folders]
     timed = latency.in_turns([folder / "model.onnx" for folder in folders], runs=options.runs)
     p50 = np.percentile(timed, 50, axis=0)
-    names = [quality["dataset"] for quality in manifests[0]["quality"]]
+    parts = [part(quality) for quality in manifests[0]["quality"]]
     print(latency.machine())
-    print(f"{FIELDS} {' | '.join(f'Dice, {name}' for name in names)} |\n{'|---' * (6 + len(names))}|")
+    print(f"{FIELDS} {' | '.join(f'Dice, {name}, {split}' for name, split in parts)} |\n{'|---' * (6 + len(parts))}|")
     for manifest, milliseconds in sorted(zip(manifests, p50, strict=True), key=lambda pair: -pair[1]):
-        print(row(manifest, milliseconds))
-    draw(manifests, p50, names, options.picture)
+        print(row(manifest, milliseconds, parts))
+    draw(manifests, p50, parts, options.picture)
 
 
-def row(manifest: dict[str, Any], milliseconds: float) -> str:
+def part(quality: dict[str, Any]) -> Part:
+    """What it was measured on."""
+    return quality["dataset"], quality["split"]
+
+
+def find_dice(manifest: dict[str, Any], wanted: Part) -> dict[str, float] | None:
+    """Dice on these frames, where the model was measured on them: one that learned from some was not."""
+    return next((quality["dice"] for quality in manifest["quality"] if part(quality) == wanted), None)
+
+
+def row(manifest: dict[str, Any], milliseconds: float, parts: list[Part]) -> str:
     """One line of the table."""
-    size, dice = manifest["input"]["height"], [quality["dice"] for quality in manifest["quality"]]
+    size, dice = manifest["input"]["height"], [find_dice(manifest, wanted) for wanted in parts]
     cost = f"{manifest['parameters'] / 1e6:.2f} M | {manifest['macs'] / 1e9:.2f} G"
-    found = " | ".join(f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]" for value in dice)
+    found = " | ".join(f"{v['mean']:.3f} [{v['low']:.3f}, {v['high']:.3f}]" if v else "" for v in dice)
     return f"| `{manifest['name']}` | {size}² | {cost} | {milliseconds:.1f} | {1e3 / milliseconds:.0f} | {found} |"
 
 
-def draw(manifests: list[dict[str, Any]], p50: Any, names: list[str], picture: Path) -> None:
+def draw(manifests: list[dict[str, Any]], p50: Any, parts: list[Part], picture: Path) -> None:
     """One panel for each data set."""
     with mpl.rc_context(
         {"svg.hashsalt": "polyprune", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     ):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
-        panels = np.atleast_1d(figure.subplots(1, len(names), sharey=True))
-        for index, (axes, name) in enumerate(zip(panels, names, strict=True)):
-            panel(axes, manifests, p50, index)
-            axes.set(title=name, xlabel="ms a frame, network alone, one thread")
+        panels = np.atleast_1d(figure.subplots(1, len(parts), sharey=True))
+        for axes, wanted in zip(panels, parts, strict=True):
+            panel(axes, manifests, p50, wanted)
+            axes.set(title=", ".join(wanted), xlabel="ms a frame, network alone, one thread")
         panels[0].set(ylabel="Dice, 95% interval")
         figure.savefig(picture, metadata={"Date": None})
 
 
-def panel(axes: Axes, manifests: list[dict[str, Any]], p50: Any, index: int) -> None:
+def panel(axes: Axes, manifests: list[dict[str, Any]], p50: Any, wanted: Part) -> None:
     """A point for each model, its name below; those of lower precision are hollow, and their names above."""
     for manifest, milliseconds in zip(manifests, p50, strict=True):
-        dice = manifest["quality"][index]["dice"]
+        dice = find_dice(manifest, wanted)
+        if dice is None:
+            continue
         around = [[dice["mean"] - dice["low"]], [dice["high"] - dice["mean"]]]
         full = manifest["precision"] == "fp32"
         face = None if full else "white"

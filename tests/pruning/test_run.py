@@ -75,16 +75,17 @@ def test_a_dense_network_that_is_published_already_is_named_and_not_written_agai
     assert json.loads((models / "tiny-fast/1/manifest.json").read_text())["pruned_from"] == "tiny-dense/3"
 
 
-def further(finished, tmp_path, network):
+def further(finished, tmp_path, network, start="runs/my-recipe"):
     """A run that starts from the pruned network of the finished one."""
     stages = RECIPE[RECIPE.index("[[train]]") : RECIPE.index("[prune]")]
-    text = RECIPE.replace(stages, "").replace('name = "tiny"', 'name = "tiny"\nstart = "runs/my-recipe"')
+    text = RECIPE.replace(stages, "").replace('name = "tiny"', f'name = "tiny"\nstart = "{start}"')
     (tmp_path / "further.toml").write_text(text.replace("size = 64", network))
     return Run.begin(tmp_path / "further.toml", tmp_path / "run", finished)
 
 
-def test_a_pruned_network_is_pruned_further(finished, tmp_path):
-    run = further(finished, tmp_path, "size = 32")
+@pytest.mark.parametrize("start", ["runs/my-recipe", "models/tiny-pruned/1"])
+def test_a_pruned_network_is_pruned_further(finished, tmp_path, start):
+    run = further(finished, tmp_path, "size = 32", start)
     for station in (stations.train, stations.score, stations.prune):
         station(run)
     before = json.loads((finished / "runs/my-recipe/steps/2/plan.json").read_text())

@@ -1,0 +1,25 @@
+"""Views of mucosa without a polyp, cut out of frames that show one."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pruning.data import Bytes
+
+LEAST = 1 / 3  # of the frame's shorter side; less is a blur at the network's size
+
+
+def polyp_free(frame: Bytes, mask: Bytes) -> Bytes | None:
+    """The largest square of a frame, uint8 [H, W, 3], in which its mask, uint8 [H, W] of 0 and 1, is empty.
+
+    None where its side is less than a third of the frame's shorter one.
+    """
+    free = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    reach = cv2.distanceTransform(free, cv2.DIST_C, cv2.DIST_MASK_3)  # to the next polyp or edge, as squares grow
+    row, column = np.unravel_index(int(reach.argmax()), reach.shape)
+    half = int(reach[row, column]) - 1
+    top, left, side = int(row) - 1 - half, int(column) - 1 - half, 2 * half + 1
+    if side < LEAST * min(mask.shape):
+        return None
+    return frame[top : top + side, left : left + side]

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from pruning.crops import polyp_free
+
+FRAME = np.arange(12 * 20 * 3, dtype=np.uint8).reshape(12, 20, 3)
+
+
+def largest(mask):
+    """The side of the largest empty square, by trying all of odd side."""
+    height, width = mask.shape
+    return max(
+        side
+        for side in range(1, height + 1, 2)
+        for top in range(height - side + 1)
+        for left in range(width - side + 1)
+        if not mask[top : top + side, left : left + side].any()
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_crop_is_the_largest_square_without_a_polyp(seed):
+    random = np.random.default_rng(seed)
+    mask = np.zeros((12, 20), np.uint8)
+    top, left = random.integers(0, 8), random.integers(0, 14)
+    mask[top : top + 4, left : left + 6] = 1
+    crop = polyp_free(FRAME, mask)
+    assert crop.shape == (largest(mask), largest(mask), 3)
+    places = [
+        (top, left)
+        for top in range(13 - len(crop))
+        for left in range(21 - len(crop))
+        if np.array_equal(FRAME[top : top + len(crop), left : left + len(crop)], crop)
+    ]
+    assert any(not mask[top : top + len(crop), left : left + len(crop)].any() for top, left in places)
+
+
+def test_a_frame_that_is_nearly_all_polyp_has_no_crop():
+    mask = np.ones((12, 20), np.uint8)
+    mask[:3, :3] = 0
+    assert polyp_free(FRAME, mask) is None
