@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pruning import comparison, publish, quantise, report, stations
+from pruning import comparison, publish, quantise, report, seeds, stations
 from pruning.errors import PruningError
 from pruning.progress import console
 from pruning.runs import Run
@@ -148,6 +148,15 @@ def compare(
         grid=grid or run.recipe.prune.grid,
     )
     console.print(comparison.table(comparison.compare(run, settings, method or [])))
+
+
+@app.command(name="seeds")
+def tell_seeds(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders of recipes that differ in their seed")],
+    root: Root = HERE,
+) -> None:
+    """Several seeds of one recipe as one table."""
+    typer.echo(seeds.table([Run(folder, root) for folder in folders]))
 
 
 @app.command(name="run")

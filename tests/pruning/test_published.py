@@ -17,7 +17,7 @@ from pruning.errors import RunError
 from pruning.golden import synthetic_frame
 from pruning.sessions import open_session, run
 
-NANO = Path("models/polyp-nano/1")
+(NANO,) = Path("models/polyp-nano").iterdir()
 SPEC = Network(factory="unet-lite0", size=json.loads((NANO / "manifest.json").read_text())["input"]["height"])
 
 
@@ -73,7 +73,7 @@ def test_another_network_is_refused(spec, message):
 
 def test_an_int8_model_is_refused():
     with pytest.raises(RunError, match="unet-lite0 in int8: start from an fp32 model"):
-        published.read(Path("models/polyp-nano-int8/1"), SPEC, frames(SPEC.size))
+        published.read(Path("models/polyp-nano-int8") / NANO.name, SPEC, frames(SPEC.size))
 
 
 def test_a_graph_without_the_layers_is_refused(tmp_path):

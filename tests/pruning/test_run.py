@@ -23,7 +23,7 @@ from tests.pruning.dataset import write_tiny
 RECIPE = Path("tests/pruning/tiny.toml").read_text(encoding="utf-8")
 SCHEMA = Path("models/manifest.schema.json").resolve()
 PAGE = Path("docs/research.md").read_text(encoding="utf-8")
-RUN, PUBLISH, SENSITIVITY, COMPARE = (
+RUN, PUBLISH, SENSITIVITY, COMPARE, _ = (
     shlex.split(line, comments=True)[3:] for line in re.findall(r"^python -m pruning .+", PAGE, re.M)
 )
 
@@ -98,6 +98,37 @@ def test_a_pruned_network_is_pruned_further(finished, tmp_path, start):
 def test_a_run_of_another_network_is_no_start(finished, tmp_path):
     with pytest.raises(RunError, match=r"runs/my-recipe holds .*mean=127\.0.* wants .*mean=0\.0"):
         stations.train(further(finished, tmp_path, "size = 64\nmean = 0"))
+
+
+def seeded(finished, folder, seed):
+    """A copy of the finished run with another seed, whose test frames have a Dice of seed / 10."""
+    shutil.copytree(finished / "runs/my-recipe", folder)
+    config = folder / "config.toml"
+    config.write_text(config.read_text().replace('name = "tiny"', f'name = "tiny"\nseed = {seed}'))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    frames = dict.fromkeys(metrics["pruned"]["frames"], seed / 10)
+    metrics["pruned"].update(frames=frames, dice={"mean": seed / 10, "low": 0, "high": 1})
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return str(folder)
+
+
+def test_seeds_are_told_together(finished, tmp_path, say):
+    runs = [seeded(finished, tmp_path / str(seed), seed) for seed in (3, 5, 7)]
+    code, text = say("seeds", *runs)
+    assert code == 0
+    assert "| | seed 3 | seed 5 | seed 7 | mean | range |" in text
+    assert "| Dice, test | 0.300 | 0.500 | 0.700 | 0.500 [0.500, 0.500] | 0.300 to 0.700 |" in text
+    assert "| Dice, data, all |" in text
+    assert "marked of 1 without polyps, negatives |" in text
+
+
+def test_runs_of_another_recipe_are_no_seeds(finished, tmp_path, say):
+    runs = [seeded(finished, tmp_path / str(seed), seed) for seed in (3, 5)]
+    assert "each seed another" in say("seeds", runs[0], runs[0])[1]
+    config = tmp_path / "5/config.toml"
+    config.write_text(config.read_text().replace("size = 64", "size = 32"))
+    code, text = say("seeds", *runs)
+    assert (code, "must be the same but for their seeds" in text) == (1, True)
 
 
 def test_every_station_left_its_file(finished):
