@@ -90,6 +90,7 @@ def _polyp_free(data: Data, root: Path) -> Iterator[tuple[str, Iterator[Bytes]]]
     """Names and frames of what shows no polyp: the negatives, and squares of the frames that are reported on."""
     if data.negatives:
         yield data.negatives.name, (pair.read()[0] for pair in read_pairs(root / data.negatives))
+    # Of two parts of one folder the last: their crops are partly the same.
     for part in {tested.root: tested for tested in (data.headline, *data.unseen)}.values():
         crops = (polyp_free(*pair.read()) for pair in read_parts(root, (part,)))
         yield f"crops of {part.root.name}, {part.split_name}", (crop for crop in crops if crop is not None)
