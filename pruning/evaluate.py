@@ -81,9 +81,10 @@ def score_frames(session: onnxruntime.InferenceSession, pairs: list[Pair], calib
 def false_positives(
     session: onnxruntime.InferenceSession, name: str, frames: Iterator[Bytes], calibration: Calibration
 ) -> FalsePositives:
-    """What is marked on frames that show no polyp."""
+    """What is marked on frames that show no polyp; of no frames, nothing."""
     shares = np.array([predict(session, frame, calibration).mean() for frame in frames])
-    return FalsePositives(name, len(shares), float((shares > 0).mean()), float(shares.mean()))
+    count = max(1, len(shares))
+    return FalsePositives(name, len(shares), float((shares > 0).sum()) / count, float(shares.sum()) / count)
 
 
 def _polyp_free(data: Data, root: Path) -> Iterator[tuple[str, Iterator[Bytes]]]:

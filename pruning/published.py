@@ -56,7 +56,8 @@ def read(folder: Path, spec: Network, frames: Frames) -> Checkpoint:
 def narrow(found: Checkpoint, widths: dict[str, int]) -> History:
     """Bring a fresh network to these widths, in place. Which channels go is all one: the graph's weights follow."""
     groups = find_groups(found.network, found.spec.size)
-    surplus = {group.name: [*range(widths[group.name], group.width)] for group in groups}
+    # A layer that the manifest lacks keeps its channels: the graph lacks it too, and `fill` names it.
+    surplus = {group.name: [*range(widths.get(group.name, group.width), group.width)] for group in groups}
     return remove(found.network, found.spec.size, {name: channels for name, channels in surplus.items() if channels})
 
 

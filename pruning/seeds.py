@@ -26,7 +26,7 @@ def table(runs: list[Run]) -> str:
     frames = np.array([[*one["frames"].values()] for one in measured])  # [seeds, frames]
     interval = bootstrap(frames.mean(0))
     lines = [_line("", [*columns, "mean", "range"]), "|---" * (len(runs) + 3) + "|"]
-    for name, values in _figures(measured[0], measured):
+    for name, values in _figures(measured):
         mean = str(interval) if len(lines) == 2 else f"{np.mean(values):.3f}"
         lines.append(_line(name, [f"{v:.3f}" for v in values] + [mean, f"{min(values):.3f} to {max(values):.3f}"]))
     return "\n".join(lines)
@@ -39,13 +39,13 @@ def _check(recipes: list[Recipe]) -> None:
         raise RunError("the recipes of these runs must be the same but for their seeds, and each seed another")
 
 
-def _figures(first: dict[str, Any], measured: list[dict[str, Any]]) -> list[tuple[str, list[float]]]:
+def _figures(measured: list[dict[str, Any]]) -> list[tuple[str, list[float]]]:
     """Names, and a value for each seed."""
     rows = [("Dice, test", [one["dice"]["mean"] for one in measured])]
-    for index, part in enumerate(first["unseen"]):
+    for index, part in enumerate(measured[0]["unseen"]):
         name = f"Dice, {part['dataset']}, {part['split']}"
         rows.append((name, [one["unseen"][index]["dice"]["mean"] for one in measured]))
-    for index, part in enumerate(first["false_positives"]):
+    for index, part in enumerate(measured[0]["false_positives"]):
         name = f"marked of {part['frames']} without polyps, {part['dataset']}"
         rows.append((name, [one["false_positives"][index]["frame_rate"] for one in measured]))
     return rows

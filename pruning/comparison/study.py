@@ -13,20 +13,21 @@ from pruning import checkpoint
 from pruning.checkpoint import Checkpoint
 from pruning.comparison.cells import Cell, Cells
 from pruning.comparison.methods import NEUTRAL, Method, choose
-from pruning.comparison.plot import draw
+from pruning.comparison.plot import draw as draw_plot
 from pruning.comparison.summary import Row, points, rows, write_csv, write_markdown
 from pruning.comparison.uniform import uniform
 from pruning.config import Network, Prune, Train
 from pruning.cost import CostModel, count_macs, count_parameters
 from pruning.criteria import Scores, score
 from pruning.cutting import cut
-from pruning.data import Frames, carve, load_frames, read_parts
+from pruning.data import Frames, load_frames, read_parts
 from pruning.errors import BudgetError
 from pruning.grouping import find_groups
 from pruning.groups import Group
 from pruning.progress import TrainingProgress, console
 from pruning.removal import remove
 from pruning.runs import Run, require
+from pruning.stations import draw, load_training_part
 from pruning.training import Trainer, frame_dice
 
 
@@ -79,7 +80,7 @@ def compare(run: Run, settings: Settings, methods: list[str]) -> list[Row]:
     write_csv(found, cells.path.with_suffix(".csv"))
     write_markdown(found, cells, cells.path.with_suffix(".md"))
     dice = sum(cells.dense["dice"]) / len(cells.dense["dice"])
-    draw(cells.path.with_suffix(".svg"), points(found), cells.dense["macs"], dice)
+    draw_plot(cells.path.with_suffix(".svg"), points(found), cells.dense["macs"], dice)
     return found
 
 
@@ -107,9 +108,7 @@ class Study:
     @cached_property
     def parts(self) -> tuple[Frames, Frames]:
         """(training, validation), carved as the dense network's were."""
-        data = self.run.recipe.data
-        frames = load_frames(read_parts(self.run.root, data.training), self.settings.size)
-        return carve(frames, data.validation_share, self.run.recipe.seed)
+        return load_training_part(self.run, self.settings.size)
 
     def dense(self) -> Checkpoint:
         """A new copy of the dense network, at the comparison's size."""
@@ -182,8 +181,7 @@ class Study:
 
     def _sample(self, seed: int) -> Frames:
         training, _ = self.parts
-        order = torch.randperm(len(training), generator=torch.Generator().manual_seed(seed))
-        return training.subset(order[: self.settings.frames])
+        return draw(training, self.settings.frames, seed)
 
     def _tune(self, small: Checkpoint, label: str, seed: int, method: Method) -> Checkpoint:
         recipe = self._schedule(method)

@@ -30,6 +30,8 @@ def main() -> None:
     options = parser.parse_args()
     found = read_recipe(RECIPE).data
     data = found.model_copy(update={"unseen": (*found.unseen, SEQUENCES)})
+    print("| | Dice: test, second centre, its sequences | | | marked: negatives, crops of test, of sequences | | |")
+    print("|---" * 7 + "|", flush=True)
     for path in sorted(options.models.glob("*/*/manifest.json")):
         manifest = read_json(path)
         if options.names and manifest["name"] not in options.names:

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from pruning.calibration import Calibration
 from pruning.crops import polyp_free
+from pruning.evaluate import FalsePositives, false_positives
 
 FRAME = np.arange(12 * 20 * 3, dtype=np.uint8).reshape(12, 20, 3)
 
@@ -39,3 +41,8 @@ def test_a_frame_that_is_nearly_all_polyp_has_no_crop():
     mask = np.ones((12, 20), np.uint8)
     mask[:3, :3] = 0
     assert polyp_free(FRAME, mask) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_no_frame_has_a_crop_nothing_is_marked():
+    assert false_positives(None, "crops", iter(()), Calibration()) == FalsePositives("crops", 0, 0.0, 0.0)

@@ -85,6 +85,16 @@ def test_a_graph_without_the_layers_is_refused(tmp_path):
         published.read(tmp_path / "1", SPEC, frames(SPEC.size))
 
 
+def test_a_network_with_other_layers_is_refused(tmp_path):
+    shutil.copytree(NANO, tmp_path / "1")
+    manifest = json.loads((NANO / "manifest.json").read_text())
+    manifest["training"]["network"] = "unet"
+    (tmp_path / "1/manifest.json").write_text(json.dumps(manifest))
+    spec = Network(factory="unet", arguments={"width": 8, "depth": 2}, size=32)
+    with pytest.raises(RunError, match=r"network\.encoder\.0\.0\.weight is wanted as .* the graph has none"):
+        published.read(tmp_path / "1", spec, frames(32))
+
+
 def test_convolutions_without_a_batch_norm_have_no_follower():
     network = create(Network(factory="unet", arguments={"width": 8, "depth": 2}, size=32)).network
     norms = published.followers(network, 32)
