@@ -123,20 +123,23 @@ def fit(frame: Bytes, size: int) -> Bytes:
     return np.asarray(cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def carve(frames: Frames, share: float, seed: int) -> tuple[Frames, Frames]:
-    """Split frames at random into (training, validation); validation gets `share`, at least one frame."""
-    training, validation = _carve(len(frames), share, seed)
+def carve(frames: Frames, share: float) -> tuple[Frames, Frames]:
+    """Split frames at random into (training, validation); validation gets `share`, at least one frame.
+
+    The split is the same for every seed: what one run learned from must not choose the epoch of another that starts there.
+    """
+    training, validation = _carve(len(frames), share)
     return frames.subset(training), frames.subset(validation)
 
 
-def carve_pairs(pairs: list[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+def carve_pairs(pairs: list[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
     """The same split of pairs that are still on disk."""
-    training, validation = _carve(len(pairs), share, seed)
+    training, validation = _carve(len(pairs), share)
     return [pairs[index] for index in training.tolist()], [pairs[index] for index in validation.tolist()]
 
 
-def _carve(frames: int, share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    order = torch.randperm(frames, generator=torch.Generator().manual_seed(seed))
+def _carve(frames: int, share: float) -> tuple[torch.Tensor, torch.Tensor]:
+    order = torch.randperm(frames, generator=torch.Generator().manual_seed(0))
     count = max(1, round(share * frames))
     if count >= frames:
         raise DatasetError(f"{frames} frames are too few to carve a validation part from")

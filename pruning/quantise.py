@@ -93,7 +93,7 @@ class Origin:
     def training(self) -> tuple[list[Pair], list[Pair]]:
         """(training, validation) pairs of all that was learned from, parted as they were for training."""
         data = self.recipe.data
-        return carve_pairs(read_parts(self.root, data.training), data.validation_share, self.recipe.seed)
+        return carve_pairs(read_parts(self.root, data.training), data.validation_share)
 
     def score(self, graph: Path, pairs: list[Pair]) -> FrameScores:
         """Dice and IoU of a graph that stands for this model."""

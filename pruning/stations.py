@@ -36,7 +36,7 @@ VARIANTS = ("dense", "pruned")
 def load_training_part(run: Run, size: int) -> tuple[Frames, Frames]:
     """(training, validation) frames of all that the recipe learns from, at `size` × `size`."""
     data = run.recipe.data
-    return carve(load_frames(read_parts(run.root, data.training), size), data.validation_share, run.recipe.seed)
+    return carve(load_frames(read_parts(run.root, data.training), size), data.validation_share)
 
 
 def train(run: Run) -> None:
