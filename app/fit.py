@@ -9,39 +9,53 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from app import field
+from app.field import Part
 from app.frames import Frame
+from app.manifest import InputSpec
 
 MOST_KEPT = 2**22  # pixels of a frame, 16 MiB of probability, that a thread keeps memory for
 _own = threading.local()
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Resize to the network's height and width; the aspect ratio is not kept.
+class Fit:
+    """Resize a part of the frame to the network's height and width; the aspect ratio is not kept.
 
     Attributes:
         frame_height, frame_width: the frame's own size.
         height, width: the network's.
+        part: rows and columns that the network sees, in the frame's own pixels.
     """
 
     frame_height: int
     frame_width: int
     height: int
     width: int
+    part: Part
 
     @classmethod
-    def of(cls, frame: Frame, height: int, width: int) -> Stretch:
-        """The fit of this frame to a network of height x width."""
-        return cls(frame.height, frame.width, height, width)
+    def of(cls, frame: Frame, spec: InputSpec) -> Fit:
+        """The fit of this frame to what the network takes: all of it, or its field alone."""
+        rows, columns = slice(0, frame.height), slice(0, frame.width)
+        if spec.fit == "field":
+            height, width = frame.pixels.shape[:2]
+            found = field.find(frame.pixels)
+            rows, columns = _scaled(found[0], frame.height, height), _scaled(found[1], frame.width, width)
+        return cls(frame.height, frame.width, spec.height, spec.width, (rows, columns))
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Pixels uint8 [h, w, 3] -> the tensor `frames`, uint8 [1, height, width, 3]."""
-        return self._resize(pixels)[None]
+        """The frame's pixels, uint8 [h, w, 3], maybe reduced -> the tensor `frames`, uint8 [1, height, width, 3]."""
+        height, width = pixels.shape[:2]
+        rows, columns = self.part
+        seen = pixels[_scaled(rows, height, self.frame_height), _scaled(columns, width, self.frame_width)]
+        return self._resize(seen)[None]
 
     def invert(self, probability: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probability float32 [height, width] -> [frame_height, frame_width], bilinear."""
-        size = (self.frame_width, self.frame_height)
-        return np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR))
+        """Probability float32 [height, width] -> [frame_height, frame_width], bilinear; 0 outside of the part."""
+        whole = np.zeros((self.frame_height, self.frame_width), np.float32)
+        whole[self.part] = cv2.resize(probability, self._part_size, interpolation=cv2.INTER_LINEAR)
+        return whole
 
     def invert_above(self, probability: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
         """Where `invert` reaches the threshold: uint8 [frame_height, frame_width], 255 there and 0 elsewhere.
@@ -49,9 +63,17 @@ class Stretch:
         The probability itself is not kept, so that it is laid into memory that this thread used before: fresh memory
         for 1920 x 1080 took longer than the arithmetic (5.3 ms against 1.0 in all).
         """
-        size = (self.frame_width, self.frame_height)
+        size = self._part_size
         scratch = cv2.resize(probability, size, dst=_scratch(size[::-1]), interpolation=cv2.INTER_LINEAR)
-        return above(scratch, threshold)
+        mask = np.full((self.frame_height, self.frame_width), 0 if threshold > 0 else 255, np.uint8)
+        above(scratch, threshold, out=mask[self.part])
+        return mask
+
+    @property
+    def _part_size(self) -> tuple[int, int]:
+        """Width and height, as OpenCV has them."""
+        rows, columns = self.part
+        return columns.stop - columns.start, rows.stop - rows.start
 
     def _resize(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # Linear looks at 2 x 2 pixels and so skips some once it shrinks by more than 2; area averages all, in ten times
@@ -61,18 +83,32 @@ class Stretch:
         return np.asarray(cv2.resize(pixels, (self.width, self.height), interpolation=interpolation))
 
 
-def above(probability: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
-    """Probability float32 [H, W] -> uint8 [H, W], 255 where it is at least the threshold and 0 elsewhere."""
-    mask = (probability >= np.float32(threshold)).view(np.uint8)
+def above(
+    probability: NDArray[np.float32], threshold: float, *, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Probability float32 [H, W] -> uint8 [H, W], 255 where it is at least the threshold and 0 elsewhere.
+
+    Args:
+        out: where to; a new array otherwise.
+    """
+    mask = np.empty(probability.shape, np.uint8) if out is None else out
+    np.greater_equal(probability, np.float32(threshold), out=mask.view(np.bool_))
     mask *= 255  # in place: a second array costs as much again
     return mask
 
 
+def _scaled(part: slice, length: int, of: int) -> slice:
+    """The same part of something `length` long, of a part of something `of` long; never empty."""
+    start = min(round(part.start * length / of), length - 1)
+    return slice(start, max(round(part.stop * length / of), start + 1))
+
+
 def _scratch(shape: tuple[int, int]) -> NDArray[np.float32] | None:
-    """This thread's own memory for a frame of this shape; larger frames get fresh memory each time."""
-    if shape[0] * shape[1] > MOST_KEPT:
+    """This thread's own memory, for a frame of this shape; larger frames get fresh memory each time."""
+    pixels = shape[0] * shape[1]
+    if pixels > MOST_KEPT:
         return None
     known: NDArray[np.float32] | None = getattr(_own, "scratch", None)
-    if known is None or known.shape != shape:
-        _own.scratch = known = np.empty(shape, np.float32)
-    return known
+    if known is None or known.size < pixels:
+        _own.scratch = known = np.empty(pixels, np.float32)
+    return known[:pixels].reshape(shape)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.fit import Stretch
+from app.fit import Fit
 from app.frames import Frame
 
 Point = tuple[int, int]
@@ -30,13 +30,12 @@ class Segmentation:
     threshold: float
     mask: NDArray[np.uint8]
     further: tuple[NDArray[np.uint8], ...] = ()
-    _fit: Stretch = field(kw_only=True)
+    _fit: Fit = field(kw_only=True)
     _small: NDArray[np.float32] = field(kw_only=True)
 
     @classmethod
-    def of(cls, frame: Frame, probability: NDArray[np.float32], threshold: float) -> Segmentation:
-        """Of the network's probability, float32 [h, w] at its own size."""
-        fit = Stretch.of(frame, *probability.shape)
+    def of(cls, frame: Frame, fit: Fit, probability: NDArray[np.float32], threshold: float) -> Segmentation:
+        """Of the network's probability, float32 [h, w] at its own size, and the way back from there."""
         return cls(frame, threshold, fit.invert_above(probability, threshold), _fit=fit, _small=probability)
 
     @cached_property

@@ -30,7 +30,10 @@ class InputSpec(Strict):
 
     height: Annotated[int, Field(ge=32, le=4096)]
     width: Annotated[int, Field(ge=32, le=4096)]
-    fit: Literal["stretch"] = Field(description="stretch: resized to height x width, aspect ratio not kept")
+    fit: Literal["field", "stretch"] = Field(
+        description="field: what lies inside the black border is resized to height x width, aspect ratio not kept; "
+        "stretch: so is the whole frame"
+    )
 
 
 class Interval(Strict):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.clock import Clock
 from app.decoding import decode
-from app.fit import Stretch
+from app.fit import Fit
 from app.frames import Frame
 from app.lesions import Segmentation, cap_unsure
 from app.model import Model
@@ -61,9 +61,8 @@ def segment_frame(
     Args:
         steady: makes of the network's probability, float32 [H, W] at its own size, the one that counts.
     """
-    spec = model.manifest.input
     with clock.stage("fit"):
-        fit = Stretch.of(frame, spec.height, spec.width)
+        fit = Fit.of(frame, model.manifest.input)
         tensor = fit.apply(frame.pixels)  # [1, H, W, 3]
     with clock.stage("network"):
         small = model.engine.run(tensor, clock)[0]  # [H, W]
@@ -73,7 +72,7 @@ def segment_frame(
     with clock.stage("mask"):
         own = model.manifest.threshold
         limit = own if threshold is None else threshold
-        return Segmentation.of(frame, cap_unsure(small, own, model.manifest.peak), limit)
+        return Segmentation.of(frame, fit, cap_unsure(small, own, model.manifest.peak), limit)
 
 
 def _timed(pictures: Iterator[Frame], clock: Clock) -> Iterator[Frame]:

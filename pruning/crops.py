@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pruning.data import Bytes
+from pruning.fit import Bytes
 
 LEAST = 1 / 3  # of the frame's shorter side; less is a blur at the network's size
 

@@ -13,16 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image, UnidentifiedImageError
 
 from pruning.config import Part
 from pruning.errors import DatasetError
-
-Bytes = npt.NDArray[np.uint8]
+from pruning.fit import Bytes, fit, fit_mask
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def read_parts(root: Path, parts: tuple[Part, ...]) -> list[Pair]:
 
 
 def load_frames(pairs: list[Pair], size: int) -> Frames:
-    """Decode every pair and resize it to `size` × `size` (aspect ratio not kept, as the app fits frames).
+    """Decode every pair and fit it to `size` × `size`, as the app fits frames.
 
     Raises:
         DatasetError: names every pair that cannot be decoded or whose sizes differ.
@@ -113,20 +110,15 @@ def load_frames(pairs: list[Pair], size: int) -> Frames:
             faults.append(str(error))
             continue
         images[index] = torch.from_numpy(fit(frame, size)).permute(2, 0, 1)
-        masks[index, 0] = torch.from_numpy(cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST))
+        masks[index, 0] = torch.from_numpy(fit_mask(mask, frame, size))
     _refuse(faults)
     return Frames(images, masks, [pair.stem for pair in pairs])
-
-
-def fit(frame: Bytes, size: int) -> Bytes:
-    """Resize uint8 [H, W, 3] to [size, size, 3] by area, which is antialiased when it shrinks."""
-    return np.asarray(cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def carve(frames: Frames, share: float) -> tuple[Frames, Frames]:
     """Split frames at random into (training, validation); validation gets `share`, at least one frame.
 
-    The split is the same for every seed: what one run learned from must not choose the epoch of another that starts there.
+    The split is the same for every seed: what one run learned from must not choose the epoch of one that starts there.
     """
     training, validation = _carve(len(frames), share)
     return frames.subset(training), frames.subset(validation)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
@@ -20,7 +19,8 @@ import onnxruntime
 from pruning.calibration import Calibration, cap_unsure
 from pruning.config import Data
 from pruning.crops import polyp_free
-from pruning.data import Bytes, Pair, fit, read_pairs, read_parts
+from pruning.data import Pair, read_pairs, read_parts
+from pruning.fit import Bytes, fit, fit_back
 from pruning.metrics import Interval, Mask, bootstrap, dice, iou
 from pruning.sessions import input_size, run
 
@@ -55,9 +55,7 @@ class FalsePositives:
 def predict(session: onnxruntime.InferenceSession, frame: Bytes, calibration: Calibration) -> Mask:
     """The mask as the service makes it, bool [H, W] at the frame's own size, for uint8 [H, W, 3] RGB."""
     probability = cap_unsure(run(session, fit(frame, input_size(session))[None])[0], calibration)
-    height, width = frame.shape[:2]
-    whole = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(whole >= calibration.threshold)
+    return np.asarray(fit_back(probability, frame) >= calibration.threshold)
 
 
 def masks(

@@ -24,7 +24,8 @@ from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, 
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from pruning.bias_correction import CONVOLUTIONS, correct
-from pruning.data import Pair, fit
+from pruning.data import Pair
+from pruning.fit import fit
 from pruning.sessions import input_size, open_session
 
 FRAMES = 16  # of the training part, whose activations give the ranges

@@ -15,6 +15,7 @@ import numpy as np
 
 from pruning.config import Data, Recipe, recipe_sha256
 from pruning.errors import ExportError
+from pruning.fit import FIT
 from pruning.golden import synthetic_frame
 from pruning.runs import Run, read_json, require, write_json
 from pruning.sessions import open_session, run
@@ -64,7 +65,7 @@ def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str,
         else None,
         "precision": "fp32",
         "sha256": sha256(source.graph(variant)),
-        "input": {"height": recipe.network.size, "width": recipe.network.size, "fit": "stretch"},
+        "input": {"height": recipe.network.size, "width": recipe.network.size, "fit": FIT},
         **asdict(settled),  # temperature, threshold, peak
         "golden_tolerance": GOLDEN_TOLERANCE,
         "parameters": measured["parameters"],

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from pruning import plots
-from pruning.data import Bytes, Pair, read_parts
+from pruning.data import Pair, read_parts
 from pruning.evaluate import predict
+from pruning.fit import Bytes
 from pruning.metrics import Mask
 from pruning.publish import templates
 from pruning.runs import Run, read_json, require

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from app.fit import Fit
+from app.frames import Frame
+
 Pixels = NDArray[np.uint8]
 SIZE = 64  # of the network, a square
 
@@ -39,6 +42,20 @@ def blocks(height: int, width: int, scale: int) -> Pixels:
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[..., 0] = np.kron(coarse, np.full((scale, scale), 255))
     return pixels
+
+
+def bordered(height: int, width: int, *, rows: slice, columns: slice) -> Pixels:
+    """A black frame uint8 [height, width, 3] with a picture, 60 to 250, in these rows and columns."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    inside = pixels[rows, columns]
+    inside[:] = np.random.default_rng(0).integers(60, 251, inside.shape)
+    return pixels
+
+
+def whole(frame: Frame) -> Fit:
+    """The fit of a frame to a network of the frame's own size, which sees all of it."""
+    part = (slice(0, frame.height), slice(0, frame.width))
+    return Fit(frame.height, frame.width, frame.height, frame.width, part)
 
 
 def encode(pixels: NDArray[Any] | Image.Image, kind: str = "PNG", **options: Any) -> bytes:

@@ -14,7 +14,7 @@ from app import openvino, render
 from app.benchmark.spec import Sample, Spec, Stage
 from app.clock import Clock
 from app.device import INSISTED, Preference, wanted_providers
-from app.fit import Stretch
+from app.fit import Fit
 from app.model import Model
 from app.segment import segment, segment_frame
 
@@ -80,9 +80,7 @@ def _enter(model: Model, stage: Stage, sample: Sample, batch: int) -> Contender:
 
 
 def _network(model: Model, sample: Sample, batch: int) -> Contender:
-    spec = model.manifest.input
-    fit = Stretch.of(sample.frame, spec.height, spec.width)
-    tensor = fit.apply(sample.frame.pixels)  # [1, H, W, 3]
+    tensor = Fit.of(sample.frame, model.manifest.input).apply(sample.frame.pixels)  # [1, H, W, 3]
     run = partial(model.engine.run, np.repeat(tensor, batch, axis=0), Clock())
     return Contender(model, "network", run, segment_frame(sample.frame, model, Clock()).mask)
 

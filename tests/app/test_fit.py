@@ -5,48 +5,88 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.fit import Stretch
+from app.field import Part
+from app.fit import Fit
 from app.frames import Frame
-from tests.synthetic import blocks
+from app.manifest import InputSpec
+from tests.synthetic import blocks, bordered
+
+
+def all_of(height: int, width: int) -> Part:
+    return slice(0, height), slice(0, width)
+
+
+def spec(fit: str, height: int = 64, width: int = 32) -> InputSpec:
+    return InputSpec.model_validate({"height": height, "width": width, "fit": fit})
 
 
 def test_tensor_has_the_networks_size() -> None:
-    tensor = Stretch(90, 120, 64, 32).apply(np.zeros((45, 60, 3), np.uint8))
+    tensor = Fit(90, 120, 64, 32, all_of(90, 120)).apply(np.zeros((45, 60, 3), np.uint8))
     assert (tensor.shape, tensor.dtype) == ((1, 64, 32, 3), np.uint8)
 
 
-def test_fit_of_a_frame_knows_the_frames_own_size() -> None:
+@pytest.mark.parametrize("fit", ["stretch", "field"])
+def test_fit_of_a_frame_knows_the_frames_own_size(fit: str) -> None:
     frame = Frame(np.zeros((45, 60, 3), np.uint8), width=120, height=90)
-    assert Stretch.of(frame, 64, 32).invert(np.zeros((64, 32), np.float32)).shape == (90, 120)
+    assert Fit.of(frame, spec(fit)).invert(np.zeros((64, 32), np.float32)).shape == (90, 120)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_blocks_that_fall_on_one_pixel_keep_their_value(scale: int) -> None:
     pixels = blocks(32 * scale, 32 * scale, scale)
-    np.testing.assert_array_equal(Stretch(0, 0, 32, 32).apply(pixels)[0], pixels[::scale, ::scale])
+    fit = Fit(32, 32, 32, 32, all_of(32, 32))
+    np.testing.assert_array_equal(fit.apply(pixels)[0], pixels[::scale, ::scale])
 
 
 def test_shrinking_a_lot_averages_every_pixel() -> None:
     """One bright column in ten, 250, must not vanish between the pixels that linear looks at: 25."""
     pixels = np.zeros((100, 100, 3), np.uint8)
     pixels[:, 4::10] = 250
-    np.testing.assert_array_equal(Stretch(0, 0, 10, 10).apply(pixels), 25)
+    np.testing.assert_array_equal(Fit(100, 100, 10, 10, all_of(100, 100)).apply(pixels), 25)
 
 
 def test_probability_comes_back_bilinear_with_pixel_centres_aligned() -> None:
     """Half-pixel centres: 0, 1 doubled in width is 0, 1/4, 3/4, 1."""
     probability = np.array([[0, 1]], np.float32)
-    np.testing.assert_allclose(Stretch(1, 4, 1, 2).invert(probability), [[0, 0.25, 0.75, 1]])
+    np.testing.assert_allclose(Fit(1, 4, 1, 2, all_of(1, 4)).invert(probability), [[0, 0.25, 0.75, 1]])
 
 
-def test_what_reaches_the_threshold_is_the_same_as_in_the_probability_at_full_size() -> None:
+@pytest.mark.parametrize("threshold", [0, 0.7])
+def test_what_reaches_the_threshold_is_the_same_as_in_the_probability_at_full_size(threshold: float) -> None:
     """Also where one thread has frames of several sizes in turn, whose memory is used again."""
-    for height, width in ((90, 121), (64, 64), (90, 121)):
+    inner = (slice(9, 80), slice(20, 101))
+    for height, width, part in ((90, 121, all_of(90, 121)), (64, 64, all_of(64, 64)), (90, 121, inner)):
         probability = np.random.default_rng(height).random((64, 64), dtype=np.float32)
-        fit = Stretch(height, width, 64, 64)
-        mask = fit.invert_above(probability, 0.7)
-        np.testing.assert_array_equal(mask == 255, fit.invert(probability) >= np.float32(0.7))
+        fit = Fit(height, width, 64, 64, part)
+        mask = fit.invert_above(probability, threshold)
+        np.testing.assert_array_equal(mask == 255, fit.invert(probability) >= np.float32(threshold))
         assert mask.dtype == np.uint8
         kept = mask.copy()
-        fit.invert_above(np.ones((64, 64), np.float32), 0.7)
+        fit.invert_above(np.ones((64, 64), np.float32), threshold)
         np.testing.assert_array_equal(mask, kept)
+
+
+@pytest.mark.parametrize("reduced", [1, 2])
+def test_the_network_sees_what_is_inside_the_border_and_the_answer_goes_back_there(reduced: int) -> None:
+    """Also where the frame was decoded at half its size."""
+    pixels = bordered(240, 200, rows=slice(40, 200), columns=slice(30, 190))
+    frame = Frame(np.ascontiguousarray(pixels[::reduced, ::reduced]), width=200, height=240)
+    fit = Fit.of(frame, spec("field", 32, 32))
+    assert fit.part == (slice(40, 200), slice(30, 190))
+    assert fit.apply(frame.pixels).min() > 32, "nothing of the border"
+    whole = fit.invert(np.ones((32, 32), np.float32))
+    assert np.argwhere(whole == 1).min(0).tolist() == [40, 30]
+    assert (np.count_nonzero(whole), whole.max()) == (160 * 160, 1)
+
+
+def test_stretch_sees_the_border_too() -> None:
+    frame = Frame(bordered(240, 320, rows=slice(40, 200), columns=slice(60, 300)), width=320, height=240)
+    assert Fit.of(frame, spec("stretch")).part == all_of(240, 320)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (3, 1000), (2, 2)])
+def test_frames_of_any_size_have_a_part(size: tuple[int, int]) -> None:
+    height, width = size
+    for value in (0, 200):
+        frame = Frame(np.full((height, width, 3), value, np.uint8), width=8 * width, height=8 * height)
+        assert Fit.of(frame, spec("field")).apply(frame.pixels).shape == (1, 64, 32, 3)

@@ -17,6 +17,7 @@ from app import lesions
 from app.fit import above
 from app.frames import Frame
 from app.lesions import Segmentation, cap_unsure
+from tests.synthetic import whole
 
 PROBABILITY = np.array(
     [
@@ -33,7 +34,7 @@ PROBABILITY = np.array(
 def segmentation(probability: np.ndarray, threshold: float = 0.5) -> Segmentation:
     height, width = probability.shape
     frame = Frame(np.zeros((height, width, 3), np.uint8), width, height)
-    return Segmentation.of(frame, probability, threshold)
+    return Segmentation.of(frame, whole(frame), probability, threshold)
 
 
 def test_mask_includes_the_threshold_itself() -> None:

@@ -19,7 +19,7 @@ from app.render import FeatureCollection, Report
 from app.render.report import Rle
 from tests.app.test_problems import check
 from tests.app.test_rings import filled, signed_area
-from tests.synthetic import SIZE, colonoscopy, decode, encode
+from tests.synthetic import SIZE, colonoscopy, decode, encode, whole
 
 URL = "/v1/segment"
 PICTURED = [name for name, output in OUTPUTS.items() if not output.every]  # what any picture is answered with
@@ -200,7 +200,8 @@ def test_examples_in_the_documentation_are_right() -> None:
     mask = np.zeros((3, 4), np.uint8)
     mask[:2, 1:3] = 255
     probability = np.where(mask == 255, np.float32(0.93), np.float32(0))
-    segmentation = Segmentation.of(Frame(np.zeros((3, 4, 3), np.uint8), 4, 3), probability, 0.5)
+    frame = Frame(np.zeros((3, 4, 3), np.uint8), 4, 3)
+    segmentation = Segmentation.of(frame, whole(frame), probability, 0.5)
     feature = render.geojson(segmentation, Clock())
     expected = FeatureCollection.model_validate(OUTPUTS["geojson"].example)
     assert feature.model_dump() == nearly(expected.model_dump())

@@ -15,13 +15,14 @@ from app import render
 from app.frames import Frame
 from app.lesions import Segmentation
 from app.render import Style
-from tests.synthetic import colonoscopy, decode
+from tests.synthetic import colonoscopy, decode, whole
 
 
 def segmentation(pixels: np.ndarray) -> Segmentation:
     probability = pixels[..., 0].astype(np.float32) / 255
     height, width = probability.shape
-    return Segmentation.of(Frame(pixels, width, height), probability, 0.5)
+    frame = Frame(pixels, width, height)
+    return Segmentation.of(frame, whole(frame), probability, 0.5)
 
 
 @pytest.mark.parametrize("size", [(96, 128), (1, 1), (1, 500), (333, 7)])
@@ -44,7 +45,8 @@ def test_mask_of_one_bit_a_pixel(size: tuple[int, int]) -> None:
 def test_probability_is_a_16_bit_grey_png() -> None:
     probability = np.linspace(0, 1, 65536, dtype=np.float32).reshape(128, 512)
     probability[-1, -1] = np.nextafter(np.float32(1), np.float32(2))  # as bilinear weights may give
-    given = Segmentation.of(Frame(colonoscopy(128, 512), 512, 128), probability, 0.5)
+    frame = Frame(colonoscopy(128, 512), 512, 128)
+    given = Segmentation.of(frame, whole(frame), probability, 0.5)
     data = render.probability_png(given)
     assert Image.open(io.BytesIO(data)).mode == "I;16"
     np.testing.assert_array_equal(decode(data), np.arange(65536).reshape(128, 512))
