@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,6 +39,11 @@ class Calibration:
     temperature: float = 1.0
     threshold: float = 0.5
     peak: float = 0.0
+
+    @classmethod
+    def of(cls, manifest: dict[str, Any]) -> Calibration:
+        """Of a published model, whose temperature is in its graph."""
+        return cls(threshold=manifest["threshold"], peak=manifest.get("peak", 0.0))
 
 
 def calibrate(network: Checkpoint, validation: Frames) -> Calibration:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pruning import comparison, publish, quantise, report, seeds, stations
+from pruning import comparison, publish, quantise, remeasure, report, seeds, stations
 from pruning.errors import PruningError
 from pruning.progress import console
 from pruning.runs import Run
@@ -27,6 +27,8 @@ Root = Annotated[
     Path,
     typer.Option("--root", envvar="PRUNING_ROOT", help="What the recipe's relative data paths are relative to"),
 ]
+Model = Annotated[Path, typer.Argument(help="Published fp32 folder, such as models/polyp-lite0-pruned/1")]
+Origin = Annotated[Path, typer.Argument(help="Its recipe, such as runs/polyp-lite0/config.toml")]
 Models = Annotated[Path, typer.Option("--models", help="Where model folders are written")]
 
 HERE = Path()
@@ -104,10 +106,16 @@ def publish_models(folder: Folder, models: Models = Path("models"), root: Root =
         console.print(f"published {written}")
 
 
+@app.command(name="remeasure")
+def remeasure_model(model: Model, recipe: Origin, root: Root = HERE) -> None:
+    """Measure a published model again and write its manifest and card anew; the graph stays."""
+    remeasure.remeasure(model, recipe, root)
+
+
 @app.command(name="quantise")
 def quantise_model(
-    model: Annotated[Path, typer.Argument(help="Published fp32 folder, such as models/polyp-lite0-pruned/1")],
-    recipe: Annotated[Path, typer.Argument(help="Its recipe, such as runs/polyp-lite0/config.toml")],
+    model: Model,
+    recipe: Origin,
     precision: Annotated[quantise.Precision, typer.Option(help="Of the version that is written")] = "int8",
     root: Root = HERE,
 ) -> None:

@@ -41,7 +41,7 @@ def publish(source: Run, models: Path) -> list[Path]:
     for variant, name in names.items():
         manifest = make_manifest(source, metrics, variant, name, version)
         validate(manifest, models)
-        card = render_card(manifest, source.recipe, metrics=metrics)
+        card = render_card(manifest, source.recipe, beside=_beside(metrics) if variant == "pruned" else None)
         folders.append(write_folder(source.graph(variant), manifest, card, models / name / version))
     return folders
 
@@ -83,6 +83,11 @@ def make_manifest(source: Run, metrics: dict[str, Any], variant: str, name: str,
         "terms": recipe.publish.terms,
         "created": today(),
     }
+
+
+def _beside(metrics: dict[str, Any]) -> dict[str, Any]:
+    name = "the network that it was pruned from, at the same input size"
+    return {"name": name, "difference": metrics["difference"], "latency": metrics["latency"]}
 
 
 def quality(data: Data, measured: dict[str, Any]) -> dict[str, Any]:
@@ -149,19 +154,19 @@ def write_folder(graph: Path, manifest: dict[str, Any], card: str, folder: Path)
 def render_card(
     manifest: dict[str, Any],
     recipe: Recipe,
-    metrics: dict[str, Any] | None = None,
+    beside: dict[str, Any] | None = None,
     lowered: dict[str, Any] | None = None,
 ) -> str:
     """The model card, as Markdown.
 
     Args:
-        metrics: of the run, for a model that comes from one.
+        beside: how a pruned model compares with the one before: its name, the difference and the latency.
         lowered: how a model of lower precision compares with the one that it was made from.
     """
     text = (
         templates()
         .get_template("model_card.md.j2")
-        .render(manifest=manifest, recipe=recipe, metrics=metrics, lowered=lowered, pruned_name=recipe.publish.pruned)
+        .render(manifest=manifest, recipe=recipe, beside=beside, lowered=lowered, pruned_name=recipe.publish.pruned)
     )
     return text.strip() + "\n"
 

@@ -8,7 +8,6 @@ measured on the test split.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -16,88 +15,19 @@ from typing import Any, Literal
 import numpy as np
 
 from pruning import fp16, int8, latency
-from pruning.calibration import Calibration
-from pruning.config import Recipe, read_recipe, recipe_sha256
-from pruning.data import Pair, carve_pairs, read_parts
+from pruning.data import Pair, read_parts
 from pruning.errors import PrecisionError
-from pruning.evaluate import FrameScores, measure, score_frames
+from pruning.evaluate import measure
 from pruning.golden import synthetic_frame
 from pruning.metrics import bootstrap
+from pruning.origin import Origin
 from pruning.progress import console, tell_quality
-from pruning.publish import GOLDEN_TOLERANCE, quality, read_schema, render_card, sha256, today, validate, write_folder
-from pruning.runs import read_json
+from pruning.publish import GOLDEN_TOLERANCE, quality, render_card, sha256, today, validate, write_folder
 from pruning.sessions import open_session, run
 
 Precision = Literal["int8", "fp16"]
 MAX_LOSS = 0.003  # Dice on the validation part, against the fp32 version on the same frames
 LARGEST_TOLERANCE = 0.1  # that the contract allows
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A published fp32 folder, the recipe that it was made by, and what that recipe's paths are relative to."""
-
-    folder: Path
-    manifest: dict[str, Any]
-    recipe: Recipe
-    root: Path
-
-    @classmethod
-    def read(cls, folder: Path, recipe: Path, root: Path) -> Origin:
-        """Read `models/<name>/<version>`.
-
-        Raises:
-            PrecisionError: it is no fp32 folder, or another recipe's.
-            ExportError: the models folder lacks the schema.
-        """
-        path = folder / "manifest.json"
-        if not path.is_file():
-            raise PrecisionError(f"{path} is missing: name a published folder, such as models/polyp-lite0-pruned/1")
-        schema = read_schema(folder.resolve().parents[1])
-        unsaid = {name: field["default"] for name, field in schema["properties"].items() if "default" in field}
-        origin = cls(folder, {**unsaid, **read_json(path)}, read_recipe(recipe), root)
-        origin.check(recipe)
-        return origin
-
-    @property
-    def graph(self) -> Path:
-        """The fp32 graph."""
-        return self.folder / "model.onnx"
-
-    @property
-    def id(self) -> str:
-        """`name/version`."""
-        return f"{self.manifest['name']}/{self.manifest['version']}"
-
-    @property
-    def calibration(self) -> Calibration:
-        """How the probability becomes a mask, in every precision; the temperature is in the graph.
-
-        A refit would follow single frames of the validation part: tests/bench/precision.py shows it.
-        """
-        return Calibration(threshold=self.manifest["threshold"], peak=self.manifest["peak"])
-
-    def check(self, recipe: Path) -> None:
-        """Raises PrecisionError as `read` says."""
-        if self.manifest["precision"] != "fp32":
-            raise PrecisionError(f"{self.id} is {self.manifest['precision']}: name the fp32 model that it comes from")
-        if self.manifest["sha256"] != sha256(self.graph):
-            raise PrecisionError(f"{self.graph} is not what its manifest was written for: publish it again")
-        promised, found = self.manifest["training"]["recipe_sha256"], recipe_sha256(recipe)
-        if promised != found:
-            raise PrecisionError(
-                f"{self.id} was made by a recipe with the SHA-256 {promised}, and {recipe} has {found}: name the "
-                "config.toml of its run, so that it is measured on the frames that it was made with"
-            )
-
-    def training(self) -> tuple[list[Pair], list[Pair]]:
-        """(training, validation) pairs of all that was learned from, parted as they were for training."""
-        data = self.recipe.data
-        return carve_pairs(read_parts(self.root, data.training), data.validation_share)
-
-    def score(self, graph: Path, pairs: list[Pair]) -> FrameScores:
-        """Dice and IoU of a graph that stands for this model."""
-        return score_frames(open_session(graph), pairs, self.calibration)
 
 
 def quantise(folder: Path, recipe: Path, precision: Precision, root: Path) -> Path:
@@ -108,8 +38,8 @@ def quantise(folder: Path, recipe: Path, precision: Precision, root: Path) -> Pa
         root: what the recipe's relative paths are relative to.
 
     Raises:
-        PrecisionError: it loses more Dice than `MAX_LOSS`, is there already, or `folder` is not fit for it.
-        ExportError: the manifest breaks the schema.
+        PrecisionError: it loses more Dice than `MAX_LOSS`, or is there already.
+        ExportError: `folder` is not fit for it, or the manifest breaks the schema.
     """
     origin = Origin.read(folder, recipe, root)
     target = folder.resolve().parents[1] / f"{origin.manifest['name']}-{precision}" / origin.manifest["version"]

@@ -36,7 +36,7 @@ def main() -> None:
         manifest = read_json(path)
         if options.names and manifest["name"] not in options.names:
             continue
-        calibration = Calibration(threshold=manifest["threshold"], peak=manifest.get("peak", 0.0))
+        calibration = Calibration.of(manifest)
         figures, _ = measure(open_session(path.with_name("model.onnx")), data, options.root, calibration)
         dices = [figures["dice"], *(scores["dice"] for scores in figures["unseen"])]
         marked = [f"{share['frame_rate']:.0%} of {share['frames']}" for share in figures["false_positives"]]

@@ -209,6 +209,24 @@ def test_published_folders_keep_their_promise_to_the_service(finished):
     assert "pruned from `tiny-dense/1`" in card
 
 
+@pytest.mark.parametrize("name", ["tiny-dense", "tiny-pruned"])
+def test_a_model_measured_anew_keeps_its_promise_and_gets_its_figures(finished, say, name):
+    """Its manifest says wrong figures and another fit: the right ones come back, and nothing else changes."""
+    folder = finished / "models" / name / "1"
+    published = {path.name: path.read_bytes() for path in folder.iterdir()}
+    manifest = json.loads(published["manifest.json"])
+    wrong = {"quality": [], "false_positives": [], "input": {**manifest["input"], "fit": "stretch"}}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, **wrong}))
+    code, text = say("remeasure", f"models/{name}/1", "my-recipe.toml")
+    assert code == 0, text
+    found = json.loads((folder / "manifest.json").read_text())
+    assert found == manifest
+    assert {path.name for path in folder.iterdir()} == set(published)
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "what lies inside the black border" in card
+    assert ("`tiny-dense/1`, which it was pruned from, at that one's" in card) == (name == "tiny-pruned")
+
+
 QUANTISE = ("quantise", "models/tiny-pruned/1", "my-recipe.toml", "--precision")
 
 
@@ -255,6 +273,7 @@ def test_another_recipe_than_the_models_own_is_refused(finished, say):
     ("arguments", "message"),
     [
         (("quantise", "models/none/1", "my-recipe.toml"), "name a published folder"),
+        (("remeasure", "models/none/1", "my-recipe.toml"), "name a published folder"),
         (("score", "runs/none"), "cannot read the recipe"),
         (("score", "runs/my-recipe"), "every step of runs/my-recipe is finished"),
         (("train", "other.toml", "--run", "runs/my-recipe"), "holds a run of another recipe"),

@@ -1,0 +1,65 @@
+"""A published fp32 model measured anew: on the frames that its recipe names today, as they are fitted and scored today.
+
+The graph, the golden pair and the calibration stay; manifest and card get the new figures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pruning import latency
+from pruning.calibration import Calibration
+from pruning.data import read_parts
+from pruning.evaluate import FrameScores, measure, score_frames
+from pruning.fit import FIT
+from pruning.metrics import bootstrap
+from pruning.origin import Origin
+from pruning.progress import tell_quality
+from pruning.publish import quality, render_card, validate
+from pruning.runs import read_json, write_json
+from pruning.sessions import open_session
+
+
+def remeasure(folder: Path, recipe: Path, root: Path) -> None:
+    """Measure the model of `models/<name>/<version>` and write its manifest and card again.
+
+    Args:
+        recipe: the file that it was made by, which names the frames.
+        root: what the recipe's relative paths are relative to.
+
+    Raises:
+        ExportError: `folder` is not fit for it, or the manifest breaks the schema; nothing is written then.
+    """
+    origin = Origin.read(folder, recipe, root)
+    data = origin.recipe.data
+    figures, test = measure(open_session(origin.graph), data, root, origin.calibration)
+    manifest = {
+        **origin.manifest,
+        "input": {**origin.manifest["input"], "fit": FIT},
+        **quality(data, figures),
+    }
+    validate(manifest, folder.resolve().parents[1])
+    card = render_card(manifest, origin.recipe, beside=_beside(origin, test))
+    partial = folder / ".partial"
+    write_json(partial, manifest)
+    partial.replace(folder / "manifest.json")
+    partial.write_text(card, encoding="utf-8")
+    partial.replace(folder / "MODEL_CARD.md")
+    tell_quality(origin.id, figures)
+
+
+def _beside(origin: Origin, test: FrameScores) -> dict[str, Any] | None:
+    """How it compares with the published model that it was pruned from, as that one is: at its own size."""
+    if origin.manifest["pruned_from"] is None:
+        return None
+    folder = origin.folder.resolve().parents[1] / origin.manifest["pruned_from"]
+    manifest = read_json(folder / "manifest.json")
+    pairs = read_parts(origin.root, (origin.recipe.data.headline,))
+    before = score_frames(open_session(folder / "model.onnx"), pairs, Calibration.of(manifest))
+    size = manifest["input"]["height"]
+    return {
+        "name": f"`{origin.manifest['pruned_from']}`, which it was pruned from, at that one's {size} × {size}",
+        "difference": bootstrap(test.dice - before.dice).rounded(),
+        "latency": latency.compare(folder / "model.onnx", origin.graph).as_dict(),
+    }
