@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from pruning.config import Part
+from pruning.config import Data, Part
 from pruning.errors import DatasetError
 from pruning.fit import Bytes, fit, fit_mask
 
@@ -115,27 +115,31 @@ def load_frames(pairs: list[Pair], size: int) -> Frames:
     return Frames(images, masks, [pair.stem for pair in pairs])
 
 
-def carve(frames: Frames, share: float) -> tuple[Frames, Frames]:
-    """Split frames at random into (training, validation); validation gets `share`, at least one frame.
+def read_training(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
+    """(training, validation) pairs of all that is learned from, each part carved by itself.
 
-    The split is the same for every seed: what one run learned from must not choose the epoch of one that starts there.
+    Raises:
+        DatasetError: as `read_pairs`, or a part is too small.
     """
-    training, validation = _carve(len(frames), share)
-    return frames.subset(training), frames.subset(validation)
+    carved = [carve(read_parts(root, (part,)), data.validation_share) for part in data.training]
+    training, validation = ([pair for part in side for pair in part] for side in zip(*carved, strict=True))
+    return training, validation
 
 
-def carve_pairs(pairs: list[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
-    """The same split of pairs that are still on disk."""
-    training, validation = _carve(len(pairs), share)
-    return [pairs[index] for index in training.tolist()], [pairs[index] for index in validation.tolist()]
+def carve(pairs: list[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
+    """Split pairs at random into (training, validation); validation gets `share`, at least one pair.
 
+    The split is the same for every seed, and whatever other parts there are: what one run learned from must not
+    choose the epoch of one that goes on from it.
 
-def _carve(frames: int, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    order = torch.randperm(frames, generator=torch.Generator().manual_seed(0))
-    count = max(1, round(share * frames))
-    if count >= frames:
-        raise DatasetError(f"{frames} frames are too few to carve a validation part from")
-    return order[count:].sort().values, order[:count].sort().values
+    Raises:
+        DatasetError: nothing would be left to train on.
+    """
+    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(0)).tolist()
+    count = max(1, round(share * len(pairs)))
+    if count >= len(pairs):
+        raise DatasetError(f"{len(pairs)} frames are too few to carve a validation part from")
+    return [pairs[index] for index in sorted(order[count:])], [pairs[index] for index in sorted(order[:count])]
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

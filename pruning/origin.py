@@ -8,7 +8,7 @@ from typing import Any
 
 from pruning.calibration import Calibration
 from pruning.config import Recipe, read_recipe, recipe_sha256
-from pruning.data import Pair, carve_pairs, read_parts
+from pruning.data import Pair, read_training
 from pruning.errors import ExportError
 from pruning.evaluate import FrameScores, score_frames
 from pruning.publish import read_schema, sha256
@@ -74,8 +74,7 @@ class Origin:
 
     def training(self) -> tuple[list[Pair], list[Pair]]:
         """(training, validation) pairs of all that was learned from, parted as they were for training."""
-        data = self.recipe.data
-        return carve_pairs(read_parts(self.root, data.training), data.validation_share)
+        return read_training(self.root, self.recipe.data)
 
     def score(self, graph: Path, pairs: list[Pair]) -> FrameScores:
         """Dice and IoU of a graph that stands for this model."""

@@ -20,7 +20,7 @@ from pruning.config import Train
 from pruning.cost import conv_widths, count_macs, count_parameters
 from pruning.criteria import Scores
 from pruning.criteria import score as score_channels
-from pruning.data import Frames, carve, load_frames, read_parts
+from pruning.data import Frames, load_frames, read_parts, read_training
 from pruning.errors import RunError
 from pruning.evaluate import FrameScores, measure, score_frames
 from pruning.grouping import find_groups
@@ -35,8 +35,10 @@ VARIANTS = ("dense", "pruned")
 
 def load_training_part(run: Run, size: int) -> tuple[Frames, Frames]:
     """(training, validation) frames of all that the recipe learns from, at `size` × `size`."""
-    data = run.recipe.data
-    return carve(load_frames(read_parts(run.root, data.training), size), data.validation_share)
+    training, validation = read_training(run.root, run.recipe.data)
+    frames = load_frames(training + validation, size)
+    order = torch.arange(len(frames))
+    return frames.subset(order[: len(training)]), frames.subset(order[len(training) :])
 
 
 def train(run: Run) -> None:

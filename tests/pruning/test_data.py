@@ -1,12 +1,13 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from pruning.data import carve, load_frames, read_pairs
+from pruning.data import Pair, carve, load_frames, read_pairs
 from pruning.errors import DatasetError
 from tests.pruning.dataset import write_dataset, write_pair
-from tests.pruning.networks import noise
 
 
 def test_a_split_gives_its_frames_in_its_order(tmp_path):
@@ -71,8 +72,13 @@ def test_a_missing_or_empty_split_is_named(tmp_path):
 
 
 def test_validation_is_carved_without_overlap_and_is_the_same_every_time():
-    frames = noise(20)
-    training, validation = carve(frames, 0.25)
+    pairs = [Pair(f"f{index}", Path(), Path()) for index in range(20)]
+    training, validation = carve(pairs, 0.25)
     assert len(validation) == 5
-    assert sorted(training.stems + validation.stems) == sorted(frames.stems)
-    assert carve(frames, 0.25)[1].stems == validation.stems
+    assert sorted(training + validation, key=str) == sorted(pairs, key=str)
+    assert carve(pairs, 0.25) == (training, validation)
+
+
+def test_a_part_that_is_too_small_to_carve_is_refused():
+    with pytest.raises(DatasetError, match="1 frames are too few"):
+        carve([Pair("a", Path(), Path())], 0.25)

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pruning.config import Data, Part
-from pruning.data import read_parts
+from pruning.data import read_parts, read_training
 from tests.pruning.dataset import write_dataset
 
 
@@ -24,6 +24,20 @@ def test_more_frames_are_learned_from(tmp_path):
     data = Data(root="here", train="here/train.txt", test="here/test.txt", more=more)
     stems = [pair.image.relative_to(tmp_path).parts[0] for pair in read_parts(tmp_path, data.training)]
     assert stems == 6 * ["here"] + 4 * ["there"]
+
+
+def test_what_validates_one_part_does_so_beside_others_too(tmp_path):
+    """A network that learned from one part alone can go on with two: it has not seen their validation frames."""
+    write_dataset(tmp_path / "here", 30)
+    write_dataset(tmp_path / "there", 30)
+    alone = Data(root="here", train="here/train.txt", test="here/test.txt", validation_share=0.2)
+    both = alone.model_copy(update={"more": (Part(root=Path("there"), split=Path("there/train.txt")),)})
+    training, validation = read_training(tmp_path, both)
+    own_training, own_validation = read_training(tmp_path, alone)
+    assert validation[: len(own_validation)] == own_validation
+    assert training[: len(own_training)] == own_training
+    assert {pair.image.parts[-3] for pair in validation[len(own_validation) :]} == {"there"}
+    assert not {pair.image for pair in training} & {pair.image for pair in validation}
 
 
 def test_a_misspelt_part_is_an_error():

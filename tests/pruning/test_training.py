@@ -17,7 +17,7 @@ SPEC = spec(width=4, depth=3)
 def parts(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     write_dataset(root, 20)
-    return carve(load_frames(read_pairs(root), SPEC.size), 0.2)
+    return [load_frames(part, SPEC.size) for part in carve(read_pairs(root), 0.2)]
 
 
 def trainer(folder, epochs=2, **settings):
