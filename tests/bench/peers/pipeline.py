@@ -3,7 +3,7 @@
 It is imported in the peers' environments, so that it needs numpy, OpenCV and onnxruntime alone. Each choice is the
 quickest that OpenCV has, and those of `app` where there is one: a JPEG decoded at half, quarter or eighth of its size
 where that is still no smaller than the network's, the same resize, one thread a session that does not spin, and the
-same options of the PNG.
+same options of the PNG. The frames have no black border, so that there is none to cut away.
 """
 
 from __future__ import annotations
