@@ -11,7 +11,7 @@ import numpy as np
 
 from app import __version__
 from app.model import Model
-from tests.bench.peers import environments
+from tests.bench import environments
 from tests.bench.peers.contestant import Served
 from tests.bench.peers.peer import HERE, JPEG, Peer, Place
 from tests.bench.peers.pipeline import Task
@@ -53,7 +53,9 @@ class Lineup:
     def try_to_add(self, peer: Peer, environments_dir: Path) -> None:
         """Let the peer take part, or note why it does not."""
         try:
-            python = environments.make(environments_dir, peer.name, [peer.package, *peer.also], alone=peer.alone)
+            python = environments.make(
+                environments_dir, peer.name, [peer.package, *peer.also], shared=environments.SHARED, alone=peer.alone
+            )
             served = self._stack.enter_context(self._start(peer, python))
             self._add(served, environments.version_of(python, peer.package), peer.settings)
         except (environments.NotInstalledError, ServerFailedError, AnotherMaskError, OSError) as error:

@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, made once and kept."""
+"""Virtual environments for what does not go together with our own packages, made once and kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import onnxruntime
 
 MINUTES = 15  # that an installation may take
 
-# What the shared pipeline needs, in our own versions: the network must not run in another onnxruntime than ours.
+# What the peers' pipeline needs, in our own versions: the network must not run in another onnxruntime than ours.
 SHARED = (
     f"numpy=={version('numpy')}",
     f"opencv-python-headless=={version('opencv-python-headless')}",
@@ -27,19 +27,23 @@ class NotInstalledError(RuntimeError):
     """pip could not do it; with its reason."""
 
 
-def make(folder: Path, name: str, requirements: Sequence[str], *, alone: bool) -> Path:
-    """The peer's environment, new or from an earlier run, and its Python.
+def make(
+    folder: Path, name: str, requirements: Sequence[str], *, shared: Sequence[str] = (), alone: bool = False
+) -> Path:
+    """The Python of an environment, new or from an earlier run.
 
     Args:
         folder: of all environments.
-        requirements: the peer's own, as pip takes them.
-        alone: install these without what they depend on.
+        requirements: as pip takes them.
+        shared: what has to be there as well, in these versions.
+        alone: install the requirements without what they depend on.
 
     Raises:
         NotInstalledError: with pip's own words.
     """
-    # With the peer's own needs the shared ones are named again, so that they do not move.
-    steps = [SHARED, ("--no-deps", *requirements) if alone else (*SHARED, *requirements)]
+    # With the requirements' own needs the shared ones are named again, so that they do not move.
+    wanted = [[*shared], ["--no-deps", *requirements] if alone else [*shared, *requirements]]
+    steps = [step for step in wanted if step]
     key = hashlib.sha256(json.dumps([sys.version, steps]).encode()).hexdigest()[:12]
     home = folder / f"{name.lower()}-{key}"
     python = home / "bin" / "python"
