@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app import negotiation, render
 from app.clock import Clock
 from app.errors import BadParameter, NotAcceptable
 from app.lesions import Segmentation
+from app.marking import Marking
 from app.model import Model
 from app.render import Format, Style
 
@@ -19,22 +20,16 @@ JSON = "application/json"
 GEOJSON = "application/geo+json"
 DICOM = "application/dicom"
 
-ALWAYS = frozenset(("model", "threshold", "output", "frame"))  # parameters that belong to every output
+ALWAYS = frozenset(("model", "threshold", "peak", "output", "frame"))  # parameters that belong to every output
 
 Name = Literal["mask", "overlay", "probability", "numpy", "json", "geojson", "dicom-seg"]
 Renderer = Callable[[Segmentation, Model, Clock, "SegmentQuery"], bytes]
 
 
-class SegmentQuery(BaseModel):
+class SegmentQuery(Marking):
     """Parameters of a segmentation; any other is refused, since it is likely misspelt."""
 
-    model_config = ConfigDict(extra="forbid")
-
     model: Annotated[str | None, Field(description="`name` or `name/version`; see /v1/models")] = None
-    threshold: Annotated[
-        float | None,
-        Field(ge=0, le=1, description="probability from which on a pixel is polyp; the model's own where unset"),
-    ] = None
     output: Annotated[
         Name | None, Field(description="what to answer with; where unset, the `Accept` header decides")
     ] = None

@@ -13,8 +13,11 @@ from app.decoding import decode
 from app.fit import Fit
 from app.frames import Frame
 from app.lesions import Segmentation, cap_unsure
+from app.manifest import Manifest
+from app.marking import Marking
 from app.model import Model
 
+OWN = Marking()  # all as the manifest has it
 Steady = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -23,7 +26,7 @@ def segment(
     model: Model,
     clock: Clock,
     *,
-    threshold: float | None = None,
+    marking: Marking = OWN,
     whole: bool = False,
     max_pixels: int,
     number: int | None = None,
@@ -35,7 +38,7 @@ def segment(
     Args:
         data: an image file, or a DICOM object.
         clock: takes the time of each stage.
-        threshold: 0 to 1; the manifest's where None.
+        marking: what counts as polyp; what it leaves open is the manifest's.
         whole: keep all pixels of the frame, as an overlay needs them.
         max_pixels: frames with more are refused by their header.
         number: of a DICOM object's frame, from 1.
@@ -48,13 +51,13 @@ def segment(
     """
     at_least = None if whole else (model.manifest.input.height, model.manifest.input.width)
     pictures = decode(data, max_pixels=max_pixels, at_least=at_least, number=number, every=every, max_frames=max_frames)
-    segmentations = (segment_frame(frame, model, clock, threshold=threshold) for frame in _timed(pictures, clock))
+    segmentations = (segment_frame(frame, model, clock, marking=marking) for frame in _timed(pictures, clock))
     first = next(segmentations)
     return replace(first, further=tuple(segmentation.mask for segmentation in segmentations))
 
 
 def segment_frame(
-    frame: Frame, model: Model, clock: Clock, *, threshold: float | None = None, steady: Steady | None = None
+    frame: Frame, model: Model, clock: Clock, *, marking: Marking = OWN, steady: Steady | None = None
 ) -> Segmentation:
     """The steps of `segment` after decoding.
 
@@ -70,9 +73,23 @@ def segment_frame(
         with clock.stage("smooth"):
             small = steady(small)
     with clock.stage("mask"):
-        own = model.manifest.threshold
-        limit = own if threshold is None else threshold
-        return Segmentation.of(frame, fit, cap_unsure(small, own, model.manifest.peak), limit)
+        return _marked(frame, fit, small, model.manifest, marking)
+
+
+def _marked(
+    frame: Frame, fit: Fit, probability: NDArray[np.float32], manifest: Manifest, marking: Marking
+) -> Segmentation:
+    """Hold back what is nowhere sure, and threshold.
+
+    Areas are those at the model's own threshold, so that a caller's lower one shows what was held back; a caller's own
+    peak is for the areas at the caller's threshold.
+    """
+    threshold = manifest.threshold if marking.threshold is None else marking.threshold
+    if marking.peak is None:
+        capped = cap_unsure(probability, manifest.threshold, manifest.peak)
+    else:
+        capped = cap_unsure(probability, threshold, marking.peak)
+    return Segmentation.of(frame, fit, capped, threshold)
 
 
 def _timed(pictures: Iterator[Frame], clock: Clock) -> Iterator[Frame]:

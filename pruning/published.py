@@ -26,6 +26,7 @@ from pruning.removal import History, remove
 from pruning.runs import read_json
 
 TOLERANCE = 1e-3  # of the golden frame's probability
+TINY = 1e-8  # a filter with smaller weights is dead
 
 
 def read(folder: Path, spec: Network, frames: Frames) -> Checkpoint:
@@ -88,7 +89,11 @@ def followers(network: nn.Module, size: int) -> dict[str, Norm]:
 
 @torch.no_grad()
 def fill(network: nn.Module, norms: dict[str, Norm], weights: dict[str, Any]) -> None:
-    """Give every convolution its weights in the graph; a batch norm behind it adds the folded bias and no more.
+    """Give every convolution its weights in the graph, at the scale that it was made with where a batch norm follows.
+
+    Folding leaves weights as small as a tenth of what they were trained as. To the network they are all the same, but
+    not to an optimiser whose steps have a size of their own: the first would be larger than the weight. The batch norm
+    takes the scale back, and adds the folded bias.
 
     Raises:
         RunError: the graph lacks a layer, or has it in another shape.
@@ -97,13 +102,16 @@ def fill(network: nn.Module, norms: dict[str, Norm], weights: dict[str, Any]) ->
         if not isinstance(module, Convolution):
             continue
         weight = f"network.{name}.weight"
+        made = module.weight.square().mean().sqrt()  # of ImageNet, or of the layer's random start
         _copy(module.weight, weights, weight)
         norm = norms.get(name)
         if norm is not None:
             norm.reset_running_stats()  # mean 0, variance 1
             assert norm.running_var is not None  # noqa: S101 - find_groups refuses a batch norm without statistics
             norm.running_var -= norm.eps
-            norm.weight.fill_(1)
+            scale = made / module.weight.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(TINY)
+            module.weight.mul_(scale)
+            norm.weight.copy_(1 / scale.flatten())
         bias = module.bias if norm is None else norm.bias
         if norm is not None and module.bias is not None:
             module.bias.zero_()
@@ -135,7 +143,7 @@ def _prove(found: Checkpoint, folder: Path, temperature: float) -> None:
 
 @torch.no_grad()
 def unfold(found: Checkpoint, norms: dict[str, Norm], frames: Frames, batch: int = 16) -> None:
-    """Give each batch norm the statistics of its input, and the scale and shift that undo them, in place."""
+    """Give each batch norm the statistics of its input, and undo them by its scale and shift, in place."""
     sums: dict[Norm, list[Tensor]] = {norm: [] for norm in norms.values()}
 
     def gather(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -152,5 +160,5 @@ def unfold(found: Checkpoint, norms: dict[str, Norm], frames: Frames, batch: int
         variance = (square - mean.square()).clamp_min(0)
         norm.running_mean.copy_(mean)  # type: ignore[union-attr]
         norm.running_var.copy_(variance)  # type: ignore[union-attr]
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.add_(mean)
+        norm.bias.add_(mean * norm.weight)
+        norm.weight.mul_((variance + norm.eps).sqrt())

@@ -46,10 +46,10 @@ def train(run: Run) -> None:
     if run.dense.is_file():
         console.print(f"{run.dense} is there already")
         return
+    torch.manual_seed(run.recipe.seed)  # of the layers that start at random
     if run.recipe.start:
         checkpoint.save(run.dense, _start(run, run.root / run.recipe.start))
         return
-    torch.manual_seed(run.recipe.seed)  # of the layers that start at random
     network = checkpoint.create(run.recipe.network)
     for number, stage in enumerate(run.recipe.train, start=1):
         path = run.stage(number)

@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--url", default="ws://127.0.0.1:8000", help="of the service (default: %(default)s)")
     made.add_argument("--model", help="name or name/version; the service's default otherwise")
     made.add_argument("--threshold", type=float, help="probability from which on a pixel is polyp, 0 to 1")
+    made.add_argument("--peak", type=float, help="probability that an area has to reach to count, 0 to 1")
     made.add_argument("--smooth", type=float, help="weight of earlier frames, 0 to below 1")
     made.add_argument("--fps", type=_positive, help="frames a second; a video's own otherwise, 25 for a folder")
     made.add_argument("--quality", type=int, choices=range(1, 101), default=90, metavar="1..100", help="of the JPEGs")
@@ -111,6 +112,7 @@ def _play(options: argparse.Namespace, source: Source, player: Player) -> None:
         options.url,
         model=options.model,
         threshold=options.threshold,
+        peak=options.peak,
         smooth=options.smooth,
         output="mask" if options.masks or options.overlay else "json",
     )

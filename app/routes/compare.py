@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app import errors, outputs, render
 from app.clock import Clock
 from app.decoding import decode_first
 from app.errors import BadParameter
+from app.marking import Marking
 from app.model import Model
 from app.outputs import OUTPUTS
 from app.registry import Registry
@@ -26,19 +27,14 @@ from app.segment import segment_frame
 router = APIRouter(tags=["segmentation"], route_class=Direct)
 
 
-class CompareQuery(BaseModel):
+class CompareQuery(Marking):
     """Parameters of a comparison; any other is refused, since it is likely misspelt."""
-
-    model_config = ConfigDict(extra="forbid")
 
     dense: Annotated[
         str | None, Field(description="`name` or `name/version`; unset: the one that `pruned` was pruned from")
     ] = None
     pruned: Annotated[
         str | None, Field(description="`name` or `name/version`; unset: the pruned model of best Dice")
-    ] = None
-    threshold: Annotated[
-        float | None, Field(ge=0, le=1, description="probability of both masks; each model's own where unset")
     ] = None
     output: Annotated[Literal["json", "picture"], Field(description=f"picture: {LEGEND}")] = "json"
     format: Annotated[Format, Field(description="picture: kind of file")] = "jpeg"
@@ -118,9 +114,9 @@ def _work(data: bytes, dense: Model, pruned: Model, query: CompareQuery, clock: 
         frame = decode_first(data, max_pixels=services.settings.max_pixels, at_least=_size(dense, pruned, query))
     own = (Clock(), Clock())
     with clock.stage("dense"):
-        of_dense = segment_frame(frame, dense, own[0], threshold=query.threshold)
+        of_dense = segment_frame(frame, dense, own[0], marking=query)
     with clock.stage("pruned"):
-        of_pruned = segment_frame(frame, pruned, own[1], threshold=query.threshold)
+        of_pruned = segment_frame(frame, pruned, own[1], marking=query)
     for model, timed in zip((dense, pruned), own, strict=True):
         services.metrics.frame_done(model.id, "compare", timed)
     pair = Pair(of_dense, of_pruned)

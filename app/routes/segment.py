@@ -102,7 +102,7 @@ def work(data: bytes, model: Model, name: outputs.Name, query: SegmentQuery, clo
         data,
         model,
         clock,
-        threshold=query.threshold,
+        marking=query,
         whole=output.whole,
         max_pixels=services.settings.max_pixels,
         number=query.frame,

@@ -16,7 +16,7 @@ from typing import cast
 
 from anyio import create_task_group
 from fastapi import APIRouter, WebSocket
-from pydantic import ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
 from app import message, spans
@@ -39,8 +39,6 @@ log = logging.getLogger(__name__)
 
 class StreamQuery(Options):
     """Parameters of a stream."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str | None = None
     output: Output = "mask"
@@ -91,7 +89,7 @@ class Stream:
         self._socket = socket
         self._services = services
         self._path = path
-        self._options = Options(threshold=query.threshold, smooth=query.smooth)
+        self._options = Options(**query.model_dump(include=set(Options.model_fields)))
         self._viewer = Viewer(model, query.output, services.settings.max_pixels)
         self._frames = Latest[Incoming](services.metrics.stream_frames)
 
@@ -176,7 +174,9 @@ def changed(options: Options, text: str) -> Options:
     except (ValueError, RecursionError):
         change = None
     if not isinstance(change, dict):
-        raise Ended(message.UNSUPPORTED_DATA, "Expected a JSON object with threshold or smooth, or a binary frame.")
+        raise Ended(
+            message.UNSUPPORTED_DATA, "Expected a binary frame, or a JSON object with threshold, peak or smooth."
+        )
     try:
         return Options.model_validate(options.model_dump() | change)
     except ValidationError as error:

@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app import lesions, render
 from app.clock import Clock
 from app.decoding import decode_first
 from app.frames import Frame
 from app.lesions import Segmentation
+from app.marking import Marking
 from app.message import TrackedLesion
 from app.model import Model
 from app.segment import segment_frame
@@ -28,15 +29,11 @@ Output = Literal["mask", "bits", "json"]
 MAX_LESIONS = 100
 
 
-class Options(BaseModel):
+class Options(Marking):
     """What may change while a stream is open; anything else is refused, since it is likely misspelt."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
-    threshold: Annotated[
-        float | None,
-        Field(ge=0, le=1, description="probability from which on a pixel is polyp; the model's own where unset"),
-    ] = None
     smooth: Annotated[
         float,
         Field(ge=0, lt=1, description="weight of what was before in the probability; at 1 nothing would ever change"),
@@ -112,7 +109,7 @@ class Viewer:
         frame = self._decode(incoming.data, clock)
         self._look_at((frame.width, frame.height))
         steady = partial(self._smoother, weight=options.smooth)
-        segmentation = segment_frame(frame, self.model, clock, threshold=options.threshold, steady=steady)
+        segmentation = segment_frame(frame, self.model, clock, marking=options, steady=steady)
         with clock.stage("lesions"):
             found = self._follow(segmentation)
         with clock.stage("render"):

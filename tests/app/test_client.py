@@ -84,7 +84,19 @@ def test_json_lines_follow_the_polyp(client: httpx.Client, video: Path) -> None:
 
 
 def test_masks_of_a_folder(client: httpx.Client, folder: Path, tmp_path: Path) -> None:
-    done = run(folder, "--url", client.base_url, "--masks", tmp_path / "new" / "masks", "--fps", 2, "--threshold", 0.4)
+    done = run(
+        folder,
+        "--url",
+        client.base_url,
+        "--masks",
+        tmp_path / "new" / "masks",
+        "--fps",
+        2,
+        "--threshold",
+        0.4,
+        "--peak",
+        0.45,
+    )
     assert done.returncode == 0, done.stderr
     masks = sorted((tmp_path / "new" / "masks").iterdir())
     assert masks[-1].name == "000002.png"

@@ -55,6 +55,40 @@ def test_probability_and_numpy_agree_with_each_other_and_with_the_mask(client: h
     np.testing.assert_array_equal(mask == 255, probability >= np.float32(0.3))
 
 
+def two_areas() -> np.ndarray:
+    """Of the network's size, whose probability is red / 255: a square of .6, and one of .4 with a pixel of .9."""
+    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+    pixels[4:12, 4:12, 0] = 153
+    pixels[30:40, 30:40, 0] = 102
+    pixels[35, 35, 0] = 230
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("marking", "pixels"),
+    [
+        ({}, 65),  # the manifest's: .5, and no peak
+        ({"peak": 0}, 65),
+        ({"peak": 0.8}, 1),
+        ({"peak": 0.95}, 0),
+        ({"peak": 0.8, "threshold": 0.3}, 100),  # areas at .3: the second has a pixel of .9
+        ({"peak": 0.5, "threshold": 0.3}, 164),
+    ],
+)
+def test_areas_that_nowhere_reach_the_peak_are_left_out(
+    client: httpx.Client, marking: dict[str, float], pixels: int
+) -> None:
+    answer = post(client, encode(two_areas()), model="red-dense", **marking)
+    assert np.count_nonzero(decode(answer.content)) == pixels
+    both = client.post("/v1/compare", params=marking, files={"file": encode(two_areas())}).json()
+    assert both["agreement"]["dense_pixels"] == pixels
+
+
+def test_the_probability_is_held_back_at_the_callers_peak(client: httpx.Client) -> None:
+    answer = post(client, encode(two_areas()), model="red-dense", output="numpy", peak=0.8)
+    assert np.load(io.BytesIO(answer.content))[:20].max() == pytest.approx(0.4995)
+
+
 def test_numpy_is_exact_where_the_frame_has_the_networks_size(client: httpx.Client) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     answer = post(client, encode(pixels), output="numpy", model="red-dense")

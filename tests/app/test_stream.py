@@ -175,6 +175,17 @@ def test_a_bad_frame_costs_itself_only(client: httpx.Client, data: bytes, slug: 
         assert (header.sequence, header.answered, header.dropped) == (1, 2, 0)
 
 
+def test_peak_is_set_on_opening_and_changes_from_the_next_frame_on(client: httpx.Client) -> None:
+    """A square whose probability is .6 everywhere."""
+    counts = []
+    with open_stream(client, model="red-dense", peak=0.8) as stream:
+        for change in ({}, {"peak": 0.5}, {"peak": 0.61}, {"peak": None}):
+            stream.send(json.dumps(change))
+            _, payload = ask(stream, encode(square(8, 8, 153, 10)))
+            counts.append(np.count_nonzero(decode(payload)))
+    assert counts == [0, 100, 0, 100]
+
+
 def test_threshold_changes_from_the_next_frame_on(client: httpx.Client) -> None:
     data = encode(square(8, 8, level=128))
     with open_stream(client, model="red-dense") as stream:

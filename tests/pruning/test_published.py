@@ -59,6 +59,20 @@ def test_its_statistics_are_those_of_the_frames(nano):
     assert trained.numpy() == pytest.approx(evaluated.numpy(), abs=1e-2)
 
 
+def test_its_weights_have_the_scale_that_the_layers_were_made_with(nano):
+    """Folded they are far smaller, and the steps of an optimiser such as Adam are not."""
+    fresh = create(SPEC)
+    published.narrow(fresh, json.loads((NANO / "manifest.json").read_text())["widths"])
+    for name in published.followers(nano.network, SPEC.size):
+        filters = nano.network.get_submodule(name).weight.detach().square().mean((1, 2, 3)).sqrt()
+        made = fresh.network.get_submodule(name).weight.detach().square().mean().sqrt().item()
+        alive = filters[filters > made / 2]
+        assert len(alive) > 0.8 * len(filters), name
+        # The decoder starts at random, and each start has another scale, though not by much.
+        assert alive.numpy() == pytest.approx(alive.mean().item(), rel=1e-3), name
+        assert alive.mean().item() == pytest.approx(made, rel=0.1), name
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
