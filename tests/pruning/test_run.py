@@ -23,7 +23,7 @@ from tests.pruning.dataset import write_tiny
 RECIPE = Path("tests/pruning/tiny.toml").read_text(encoding="utf-8")
 SCHEMA = Path("models/manifest.schema.json").resolve()
 PAGE = Path("docs/research.md").read_text(encoding="utf-8")
-RUN, PUBLISH, SENSITIVITY, COMPARE, _ = (
+RUN, PUBLISH, _, SENSITIVITY, COMPARE, _ = (
     shlex.split(line, comments=True)[3:] for line in re.findall(r"^python -m pruning .+", PAGE, re.M)
 )
 
