@@ -6,23 +6,19 @@ without a polyp in which something is marked. Nothing is chosen by it; `python -
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from pruning.calibration import Calibration, cap_unsure
-from pruning.config import read_recipe
 from pruning.crops import polyp_free
 from pruning.data import Pair, read_pairs, read_parts
 from pruning.fit import Bytes, fit, fit_back
 from pruning.metrics import Mask, dice
-from pruning.runs import read_json
-from pruning.sessions import input_size, open_session, run
+from pruning.sessions import input_size, run
+from tests.bench.published import data, frames, parser, published
 
-RECIPE = Path("pruning/configs/polyp-lite0.toml")
 PEAKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
 
 Score = Callable[[Mask, Mask], float]
@@ -41,13 +37,6 @@ def curve(
     return means
 
 
-def frames(pairs: list[Pair]) -> Iterator[tuple[Bytes, Mask]]:
-    """Frames with their masks."""
-    for pair in pairs:
-        frame, mask = pair.read()
-        yield frame, mask.astype(bool)
-
-
 def crops(pairs: list[Pair]) -> Iterator[tuple[Bytes, Mask]]:
     """Squares of the frames without a polyp, and empty masks."""
     for pair in pairs:
@@ -63,31 +52,23 @@ def any_mark(mask: Mask, _truth: Mask) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--root", type=Path, default=Path(), help="what the data paths of the recipe are relative to")
-    parser.add_argument("names", nargs="*", help="only these; all otherwise")
-    options = parser.parse_args()
-    data = read_recipe(RECIPE).data
-    test, second = (read_parts(options.root, (part,)) for part in (data.headline, data.unseen[0]))
-    negatives = read_pairs(options.root / data.negatives) if data.negatives else []
+    options, parts = parser(__doc__).parse_args(), data()
+    test, second = (read_parts(options.root, (part,)) for part in (parts.headline, parts.unseen[0]))
+    negatives = read_pairs(options.root / parts.negatives) if parts.negatives else []
+    centre = parts.unseen[0].root.name
     print(f"| | peak | {' | '.join(f'{peak:g}' for peak in PEAKS)} |\n{'|---' * (len(PEAKS) + 2)}|", flush=True)
-    for path in sorted(options.models.glob("*/*/manifest.json")):
-        manifest = read_json(path)
-        if options.names and manifest["name"] not in options.names:
-            continue
-        session, threshold = open_session(path.with_name("model.onnx")), manifest["threshold"]
+    for model in published(options):
         rows = {
             "Dice, test": (frames(test), dice, ".3f"),
-            f"Dice, {data.unseen[0].root.name}": (frames(second), dice, ".3f"),
+            f"Dice, {centre}": (frames(second), dice, ".3f"),
             "marked, negatives": (frames(negatives), any_mark, ".0%"),
             "marked, crops of test": (crops(test), any_mark, ".0%"),
-            f"marked, crops of {data.unseen[0].root.name}": (crops(second), any_mark, ".0%"),
+            f"marked, crops of {centre}": (crops(second), any_mark, ".0%"),
         }
         for name, (views, score, form) in rows.items():
-            values = curve(session, threshold, views, score)
+            values = curve(model.session, model.manifest["threshold"], views, score)
             cells = " | ".join(format(value, form) for value in values)
-            print(f"| `{manifest['name']}` (own: {manifest['peak']:.2f}) | {name} | {cells} |", flush=True)
+            print(f"| `{model.name}` (own: {model.manifest['peak']:.2f}) | {name} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

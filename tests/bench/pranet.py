@@ -11,7 +11,6 @@ not the 100 + 62 of that paper: some of those are among the frames that the mode
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 from pathlib import Path
@@ -22,14 +21,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from pruning.config import Part, read_recipe
 from pruning.data import Pair, read_parts
 from pruning.fit import fit, fit_back
-from pruning.runs import read_json
-from pruning.sessions import input_size, open_session, run
+from pruning.sessions import input_size, run
 from tests.bench.environments import make
+from tests.bench.published import data, parser, published
 
-RECIPE = Path("pruning/configs/polyp-lite0.toml")
 METRICS = "pysodmetrics==1.6.2"
 MEASURE = Path(__file__).with_name("pranet_measure.py")
 COLUMNS = ("mDice", "mIoU", "wF", "S", "mE", "maxE", "MAE")
@@ -63,27 +60,18 @@ def figures(python: Path, session: onnxruntime.InferenceSession, pairs: list[Pai
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--root", type=Path, default=Path(), help="what the data paths of the recipe are relative to")
-    parser.add_argument("--environments", type=Path, default=Path.home() / ".cache/polyprune/metrics")
-    parser.add_argument("names", nargs="*", help="only these; all otherwise")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--environments", type=Path, default=Path.home() / ".cache/polyprune/metrics")
+    options, parts = arguments.parse_args(), data()
     python = make(options.environments, "pysodmetrics", [METRICS])
-    data = read_recipe(RECIPE).data
-    parts: tuple[Part, ...] = (data.headline, *data.unseen)
     print(f"| | frames | {' | '.join(COLUMNS)} |", flush=True)
     print("|---" * (len(COLUMNS) + 2) + "|", flush=True)
-    for path in sorted(options.models.glob("*/*/manifest.json")):
-        name = read_json(path)["name"]
-        if options.names and name not in options.names:
-            continue
-        session = open_session(path.with_name("model.onnx"))
-        for part in parts:
+    for model in published(options):
+        for part in (parts.headline, *parts.unseen):
             pairs = read_parts(options.root, (part,))
-            found = figures(python, session, pairs)
-            cells = [f"`{name}`", f"{part.root.name}, {len(pairs)}", *(f"{found[column]:.3f}" for column in COLUMNS)]
-            print(f"| {' | '.join(cells)} |", flush=True)
+            found = figures(python, model.session, pairs)
+            cells = [f"`{model.name}`", f"{part.root.name}, {len(pairs)}"]
+            print(f"| {' | '.join([*cells, *(f'{found[column]:.3f}' for column in COLUMNS)])} |", flush=True)
 
 
 if __name__ == "__main__":
