@@ -59,7 +59,7 @@ class Registry:
         self.unloaded = sorted(unloaded)
         self._models = {model.id: model for model in self.ready}
         self._models |= {model.manifest.name: model for model in self.ready}
-        self._default = default or _preferred(self.serving())
+        self._default = default or self._preferred()
 
     def resolve(self, reference: str | None = None) -> Model:
         """The ready model of this name.
@@ -88,7 +88,7 @@ class Registry:
         """
         pruned = [model for model in self.serving() if model.manifest.variant == "pruned"]
         if pruned:
-            return min(pruned, key=_preference)
+            return min(pruned, key=self._preference)
         self.resolve()  # says why, if nothing is ready
         raise UnknownModel("No pruned model is ready: name two models with dense= and pruned=; /v1/models lists them.")
 
@@ -143,6 +143,23 @@ class Registry:
         self.resolve(reference)
         return Registry(self.ready, self.refused, reference, self.unloaded)
 
+    def _preferred(self) -> str:
+        """Its name, empty where nothing is ready."""
+        return min(self.serving(), key=self._preference).manifest.name if self.ready else ""
+
+    def _preference(self, model: Model) -> tuple[bool, bool, bool, float]:
+        """Smallest for the best. Equals go by name.
+
+        A lower precision is never chosen silently, and pruned ones are what this service is for: first those pruned
+        from a dense network that is ready too, so that both can be compared. Of these the highest Dice on the
+        manifest's first data set.
+        """
+        manifest = model.manifest
+        origin = self._models.get(manifest.pruned_from or "")
+        of_dense = origin is not None and origin.manifest.variant == "dense"
+        dice = manifest.quality[0].dice.mean if manifest.quality else 0.0
+        return manifest.precision != "fp32", manifest.variant != "pruned", not of_dense, -dice
+
     def _explain(self, reference: str) -> str:
         reasons = [r.reason for r in self.refused if reference in (r.id, r.id.split("/")[0])]
         why = f"was refused ({reasons[0]})" if reasons else "is not here"
@@ -161,17 +178,3 @@ def load_all(loader: Loader, default: str | None = None) -> Registry:
     if not registry.ready:
         log.error("no model is ready in %s", loader.models_dir.resolve())
     return registry
-
-
-def _preferred(models: list[Model]) -> str:
-    """Pruned ones are what this service is for, and a lower precision is never chosen silently; then the best.
-
-    The best has the highest Dice on its manifest's first data set. Equals go by name; empty where nothing is ready.
-    """
-    return min(models, key=_preference).manifest.name if models else ""
-
-
-def _preference(model: Model) -> tuple[bool, bool, float]:
-    manifest = model.manifest
-    dice = manifest.quality[0].dice.mean if manifest.quality else 0.0
-    return manifest.precision != "fp32", manifest.variant != "pruned", -dice

@@ -34,7 +34,8 @@ class CompareQuery(Marking):
         str | None, Field(description="`name` or `name/version`; unset: the one that `pruned` was pruned from")
     ] = None
     pruned: Annotated[
-        str | None, Field(description="`name` or `name/version`; unset: the pruned model of best Dice")
+        str | None,
+        Field(description="`name` or `name/version`; unset: the one of best Dice that was pruned from a dense one"),
     ] = None
     output: Annotated[Literal["json", "picture"], Field(description=f"picture: {LEGEND}")] = "json"
     format: Annotated[Format, Field(description="picture: kind of file")] = "jpeg"

@@ -125,16 +125,18 @@ def test_legend_is_documented(client: httpx.Client) -> None:
 
 
 def test_defaults_follow_the_manifest(serve: Serve, tmp_path: Path) -> None:
-    """The best pruned model, equals by name, and the dense version that it was made from and not the newest."""
+    """A model pruned from a dense one, and the version of that which it was made from and not the newest."""
     write_pair(tmp_path)
     write_model(tmp_path, "red-dense", "2", gain=0.5)
     write_model(tmp_path, "blue-pruned", gain=0.8, variant="pruned")
+    write_model(tmp_path, "green-pruned", gain=0.8, variant="pruned", pruned_from="red-pruned/1")
     client = serve(models_dir=tmp_path)
-    check(post(client, gradient()), 422, "bad-parameter")  # blue-pruned is first and names no dense one
-    report = post(client, gradient(), pruned="red-pruned").json()
+    check(post(client, gradient(), pruned="blue-pruned"), 422, "bad-parameter")  # names no dense one
+    assert post(client, gradient(), pruned="green-pruned").json()["dense"]["model"] == "red-pruned"
+    report = post(client, gradient()).json()
     assert (report["dense"]["version"], report["pruned"]["model"]) == ("1", "red-pruned")
     report = post(client, gradient(), dense="red-dense").json()
-    assert (report["dense"]["version"], report["pruned"]["model"]) == ("2", "blue-pruned")
+    assert (report["dense"]["version"], report["pruned"]["model"]) == ("2", "red-pruned")
 
 
 def test_no_pruned_model(serve: Serve, tmp_path: Path) -> None:
