@@ -144,7 +144,7 @@ class Registry:
         return Registry(self.ready, self.refused, reference, self.unloaded)
 
     def _preferred(self) -> str:
-        """Its name, empty where nothing is ready."""
+        """Name of the model for requests that name none; empty where nothing is ready."""
         return min(self.serving(), key=self._preference).manifest.name if self.ready else ""
 
     def _preference(self, model: Model) -> tuple[bool, bool, bool, float]:

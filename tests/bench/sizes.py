@@ -9,43 +9,42 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pruning.data import read_parts
-from pruning.evaluate import predict
-from pruning.fit import Bytes, field
-from pruning.metrics import Mask, dice
-from tests.bench.published import Published, data, frames, parser, published
+from pruning.data import Pair, read_parts
+from pruning.evaluate import score_frames
+from pruning.fit import field
+from tests.bench.published import data, frames, parser, published
 
 EDGES = (0, 0.02, 0.04, 0.08, 0.16, 0.3, 1)
 MISSED = 0.05  # Dice below this
 
-Views = list[tuple[Bytes, Mask]]
+
+def spans_of(pairs: list[Pair]) -> NDArray[np.int64]:
+    """Into which span of EDGES the polyp's share of each frame's field falls, int64 [N]."""
+    sizes = [truth[field(frame)].mean() for frame, truth in frames(pairs)]
+    return np.digitize(sizes, EDGES[1:-1])
 
 
-def sizes(views: Views) -> list[float]:
-    """The polyp's share of each frame's field."""
-    return [float(truth[field(frame)].mean()) for frame, truth in views]
-
-
-def row(model: Published, views: Views) -> str:
-    """Dice and misses, for each span of sizes."""
-    found = np.array([dice(predict(model.session, frame, model.calibration), truth) for frame, truth in views])
-    spans = np.digitize(sizes(views), EDGES[1:-1])
-    parts = [found[spans == span] for span in range(len(EDGES) - 1)]
+def row(dices: NDArray[np.float64], spans: NDArray[np.int64]) -> str:
+    """Dice and misses, for each span."""
+    parts = [dices[spans == span] for span in range(len(EDGES) - 1)]
     return " | ".join(f"{part.mean():.3f}, {(part < MISSED).mean():.0%}" if len(part) else "" for part in parts)
 
 
 def main() -> None:
     """Measure and print."""
     options, parts = parser(__doc__).parse_args(), data()
-    spans = [f"{low:.0%} to {high:.0%}" for low, high in pairwise(EDGES)]
-    print(f"| | frames | {' | '.join(spans)} |\n{'|---' * (len(spans) + 2)}|", flush=True)
+    names = [f"{low:.0%} to {high:.0%}" for low, high in pairwise(EDGES)]
+    print(f"| | frames | {' | '.join(names)} |\n{'|---' * (len(names) + 2)}|", flush=True)
     for part in (parts.headline, parts.unseen[0]):
-        views = list(frames(read_parts(options.root, (part,))))
-        counts = np.bincount(np.digitize(sizes(views), EDGES[1:-1]), minlength=len(spans))
+        pairs = read_parts(options.root, (part,))
+        spans = spans_of(pairs)
+        counts = np.bincount(spans, minlength=len(names))
         print(f"| {part.root.name} | | {' | '.join(str(count) for count in counts)} |", flush=True)
         for model in published(options):
-            print(f"| `{model.name}` | {part.root.name} | {row(model, views)} |", flush=True)
+            dices = score_frames(model.session, pairs, model.calibration).dice
+            print(f"| `{model.name}` | {part.root.name} | {row(dices, spans)} |", flush=True)
 
 
 if __name__ == "__main__":
