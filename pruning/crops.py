@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
+from pruning.data import Pair
 from pruning.fit import Bytes
 
 LEAST = 1 / 3  # of the frame's shorter side; less is a blur at the network's size
@@ -23,3 +26,11 @@ def polyp_free(frame: Bytes, mask: Bytes) -> Bytes | None:
     if side < LEAST * min(mask.shape):
         return None
     return frame[top : top + side, left : left + side]
+
+
+def squares(pairs: list[Pair]) -> Iterator[Bytes]:
+    """Those of the frames that have one."""
+    for pair in pairs:
+        square = polyp_free(*pair.read())
+        if square is not None:
+            yield square

@@ -18,7 +18,7 @@ import onnxruntime
 
 from pruning.calibration import Calibration, cap_unsure
 from pruning.config import Data
-from pruning.crops import polyp_free
+from pruning.crops import squares
 from pruning.data import Pair, read_pairs, read_parts
 from pruning.fit import Bytes, fit, fit_back
 from pruning.metrics import Interval, Mask, bootstrap, dice, iou
@@ -91,8 +91,7 @@ def _polyp_free(data: Data, root: Path) -> Iterator[tuple[str, Iterator[Bytes]]]
         yield data.negatives.name, (pair.read()[0] for pair in read_pairs(root / data.negatives))
     # Of two parts of one folder the last: their crops are partly the same.
     for part in {tested.root: tested for tested in (data.headline, *data.unseen)}.values():
-        crops = (polyp_free(*pair.read()) for pair in read_parts(root, (part,)))
-        yield f"crops of {part.root.name}, {part.split_name}", (crop for crop in crops if crop is not None)
+        yield f"crops of {part.root.name}, {part.split_name}", squares(read_parts(root, (part,)))
 
 
 def measure(

@@ -27,15 +27,16 @@ export const models = async () => (await (await ask("/v1/models")).json()).model
 
 /**
  * Probability of one frame, and what it took.
- * @param {Blob} file an image file @param {string} model `name/version` @param {AbortSignal} [signal]
+ * @param {Blob} file an image file @param {{model: string, threshold?: number, peak?: number}} query
+ * @param {AbortSignal} [signal]
  * @returns {Promise<{npy: ArrayBuffer, timings: Object<string, number>, model: string, provider: string}>}
  */
-export async function probability(file, model, signal) {
-  const answer = await segment(file, { model, output: "numpy" }, signal);
+export async function probability(file, query, signal) {
+  const answer = await segment(file, { ...query, output: "numpy" }, signal);
   return {
     npy: await answer.arrayBuffer(),
     timings: serverTiming(answer.headers.get("Server-Timing") ?? ""),
-    model: answer.headers.get("X-Polyprune-Model") ?? model,
+    model: answer.headers.get("X-Polyprune-Model") ?? query.model,
     provider: answer.headers.get("X-Polyprune-Provider") ?? "",
   };
 }

@@ -1,4 +1,4 @@
-/** The view of one frame: what is loaded, what both networks say about it, and all that follows from the threshold. */
+/** The view of one frame: what is loaded, what both networks say about it, and all that follows from threshold and peak. */
 
 import * as api from "./api.js";
 import { $, chosen, onChoose, onDrop, onSlide, say, slideTo } from "./dom.js";
@@ -10,6 +10,7 @@ import * as networks from "./networks.js";
 import * as npy from "./npy.js";
 import { COLOURS, Picture } from "./picture.js";
 import * as still from "./still.js";
+import { Peak } from "./peak.js";
 import { onPaste } from "./source.js";
 import { Wipe } from "./wipe.js";
 
@@ -19,13 +20,14 @@ const NAMES = { dense: "Dense", pruned: "Pruned" };
 const picture = new Picture($("picture"));
 const state = { file: null, bitmap: null, results: {}, masks: {}, found: {}, asked: null };
 let wipe;
+let peak;
 
 /** The file that is open, for the benchmark. @returns {?File} */
 export const openFile = () => state.file;
 
 /** Wire the view. @param {(video: File) => void} onVideo gets a video that was opened here */
 export function start(onVideo) {
-  list.start({ picture, state });
+  list.start({ picture, state, marking });
   const take = (file) => (file.type.startsWith("video/") ? onVideo(file) : load(file));
   wipe = new Wipe($("picture"), divide);
   onChoose($("open"), $("file"), take);
@@ -34,8 +36,10 @@ export function start(onVideo) {
   still.start(take);
   $("sample").addEventListener("click", sample);
   networks.onPick(() => state.file && segment());
+  peak = new Peak($("peak"), $("peak-value"), () => state.file && segment());
   onSlide($("threshold"), rethreshold);
-  $("threshold-reset").addEventListener("click", () => slideTo($("threshold"), own("pruned") ?? own("dense") ?? 0.5));
+  $("threshold").addEventListener("change", () => peak.value !== null && state.file && segment()); // areas are others
+  $("reset").addEventListener("click", reset);
   for (const control of ["fill", "outline"]) $(control).addEventListener("change", restyle);
   onSlide($("opacity"), restyle);
   onSlide($("contour"), restyle);
@@ -43,11 +47,25 @@ export function start(onVideo) {
   $("listed").addEventListener("change", relist);
 }
 
-/** Show the models' own thresholds on the slider, and begin at that of the pruned one. */
+/** Show the models' own thresholds and peaks on the sliders, and begin at those of the pruned one. */
 export function ready() {
   mark();
-  if (!state.file) slideTo($("threshold"), own("pruned") ?? own("dense") ?? 0.5);
+  if (!state.file) rest();
 }
+
+function reset() {
+  const again = peak.value !== null && state.file;
+  rest();
+  if (again) segment();
+}
+
+function rest() {
+  slideTo($("threshold"), usual("threshold") ?? 0.5);
+  peak.own(usual("peak") ?? 0);
+}
+
+/** @returns {{threshold: number, peak: ?number}} what the sliders say; a peak of null is each network's own */
+const marking = () => ({ threshold: Number($("threshold").value), peak: peak.value });
 
 /** Ask again for what was refused, once there is a key. */
 export const retry = () => state.file && segment();
@@ -99,9 +117,9 @@ async function segment() {
 
 async function ask(kind, signal) {
   const model = networks.picked()[kind];
-  delete state.results[kind];
-  if (model) {
-    const answer = await api.probability(state.file, model, signal);
+  if (!model) delete state.results[kind];
+  else {
+    const answer = await api.probability(state.file, { model, ...(peak.value !== null && marking()) }, signal);
     state.results[kind] = { ...answer, ...npy.parse(answer.npy) };
   }
   reshow();
@@ -110,7 +128,7 @@ async function ask(kind, signal) {
 
 /** Masks, lesions, agreement and picture at the threshold of the slider. */
 function rethreshold() {
-  const threshold = Number($("threshold").value);
+  const { threshold } = marking();
   $("threshold-value").textContent = fixed(threshold, 2);
   state.masks = {};
   state.found = {};
@@ -190,14 +208,20 @@ function words() {
   return [`Frame with masks at threshold ${$("threshold").value}`, ...parts].join(". ");
 }
 
-const own = (kind) => networks.manifest(networks.picked()[kind])?.threshold;
+/** What a network marks by itself. @param {string} kind @param {"threshold"|"peak"} what @returns {?number} */
+const own = (kind, what) => networks.manifest(networks.picked()[kind])?.[what];
+
+const usual = (what) => own("pruned", what) ?? own("dense", what);
 
 function mark() {
-  for (const kind of ["dense", "pruned"]) {
-    const place = $(`mark-${kind}`);
-    place.hidden = own(kind) === undefined;
-    place.style.setProperty("--at", own(kind) ?? 0);
+  for (const what of ["threshold", "peak"]) {
+    for (const kind of ["dense", "pruned"]) {
+      const place = $(`${what}-${kind}`);
+      place.hidden = own(kind, what) === undefined;
+      place.style.setProperty("--at", own(kind, what) ?? 0);
+    }
   }
-  const values = [...new Set([own("dense"), own("pruned")].filter((value) => value !== undefined))];
+  const values = [...new Set([own("dense", "threshold"), own("pruned", "threshold")].filter((value) => value !== undefined))];
   if (values.length) $("threshold-own").textContent = `The mark is the networks' own: ${values.map((value) => fixed(value, 2)).join(" and ")}.`;
+  if (peak.value === null) peak.own(usual("peak") ?? 0);
 }

@@ -5,7 +5,7 @@ import { fixed, percent } from "./format.js";
 
 let view;
 
-/** @param {{picture: import("./picture.js").Picture, state: object}} of the frame's view */
+/** @param {{picture: import("./picture.js").Picture, state: object, marking: () => object}} of the frame's view */
 export function start(of) {
   view = of;
   $("save-mask").addEventListener("click", async () => save(await maskPng(), `${stem()}-mask-${chosen("listed")}.png`));
@@ -25,7 +25,7 @@ export function show(found, kind) {
 
 /** @param {object[]} lesions @returns {string} */
 export function summary(lesions, kind) {
-  if (!lesions.length) return `Nothing is marked by the ${kind} network at this threshold.`;
+  if (!lesions.length) return `Nothing is marked by the ${kind} network at this threshold and peak.`;
   const share = lesions.reduce((sum, lesion) => sum + lesion.fraction, 0);
   return `${lesions.length === 1 ? "One area" : `${lesions.length} areas`}, ${percent(share)} of the frame.`;
 }
@@ -71,7 +71,7 @@ function json() {
   const report = {
     file: view.state.file.name,
     frame: { width: bitmap.width, height: bitmap.height },
-    threshold: Number($("threshold").value),
+    ...view.marking(),
     networks,
     notice: "Research use only. Not a medical device.",
   };

@@ -3,6 +3,7 @@
 import { $, onChoose, onDrop, onSlide, say, slideTo } from "./dom.js";
 import { figure, fixed, quantile } from "./format.js";
 import { summary } from "./list.js";
+import { Peak } from "./peak.js";
 import { COLOURS, Picture } from "./picture.js";
 import * as networks from "./networks.js";
 import { trace } from "./plot.js";
@@ -15,6 +16,7 @@ const STYLE = { fill: 0.3, contour: 2 };
 
 const picture = new Picture($("live-picture"));
 const video = $("live-video");
+let peak;
 let stream = null;
 let camera = null;
 let run = null; // {latencies, times, skipped, answered, dropped}
@@ -30,6 +32,7 @@ export function start() {
     $("live-threshold-value").textContent = fixed(threshold, 2);
     stream?.change({ threshold });
   });
+  peak = new Peak($("live-peak"), $("live-peak-value"), () => stream?.change({ peak: peak.value }));
   onSlide($("smooth"), (smooth) => {
     $("smooth-value").textContent = smooth ? fixed(smooth, 1) : "off";
     stream?.change({ smooth });
@@ -40,8 +43,12 @@ export function start() {
   });
 }
 
-/** Begin at the network's own threshold. */
-export const own = () => slideTo($("live-threshold"), networks.manifest($("live-model").value)?.threshold ?? 0.5);
+/** Begin at the network's own threshold and peak. */
+export function own() {
+  const manifest = networks.manifest($("live-model").value);
+  slideTo($("live-threshold"), manifest?.threshold ?? 0.5);
+  peak.own(manifest?.peak ?? 0);
+}
 
 /** Stream a video file. @param {File} file */
 export async function play(file) {
@@ -81,6 +88,7 @@ function connect() {
   run = { latencies: [], times: [], skipped: 0, answered: 0, dropped: 0 };
   const query = () => ({
     model: $("live-model").value, threshold: $("live-threshold").value, smooth: $("smooth").value, output: "mask",
+    ...(peak.value !== null && { peak: peak.value }),
   });
   stream = new Stream(query, {
     answered,

@@ -54,7 +54,7 @@ export class Stream {
     this.#waiting.set(this.#next++, { frame, since });
   }
 
-  /** Change `threshold` or `smooth` from the next frame on. @param {object} settings */
+  /** Change `threshold`, `peak` or `smooth` from the next frame on. @param {object} settings */
   change(settings) {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(settings));
   }

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 
 from pruning.calibration import Calibration, cap_unsure
-from pruning.crops import polyp_free
+from pruning.crops import squares
 from pruning.data import Pair, read_pairs, read_parts
 from pruning.fit import Bytes, fit, fit_back
 from pruning.metrics import Mask, dice
@@ -39,10 +39,8 @@ def curve(
 
 def crops(pairs: list[Pair]) -> Iterator[tuple[Bytes, Mask]]:
     """Squares of the frames without a polyp, and empty masks."""
-    for pair in pairs:
-        crop = polyp_free(*pair.read())
-        if crop is not None:
-            yield crop, np.zeros(crop.shape[:2], bool)
+    for crop in squares(pairs):
+        yield crop, np.zeros(crop.shape[:2], bool)
 
 
 def any_mark(mask: Mask, _truth: Mask) -> float:

@@ -100,6 +100,30 @@ def test_mask_and_lesions_are_the_service_s(
     assert len(listed(sample_page)) == len(expected)
 
 
+@pytest.mark.parametrize("kind", ["dense", "pruned"])
+def test_a_peak_is_the_service_s_until_it_is_reset(sample_page: Page, service: httpx.Client, kind: str) -> None:
+    sample_page.locator(f"#listed input[value={kind}]").check(force=True)
+    own = saved(sample_page, "Mask PNG")
+    assert sample_page.inner_text("#peak-value") == "own"
+    marked = []
+    for threshold, peak in ((0.3, 0.0), (0.3, 0.99), (0.05, 0.99)):
+        set_slider(sample_page, "threshold", threshold)
+        set_slider(sample_page, "peak", peak)
+        sample_page.locator("#drop:not(.busy)").wait_for()  # both networks were asked again
+        mask = synthetic.decode(saved(sample_page, "Mask PNG"))[..., 0]
+        answer = ask(service, model=MODELS[kind], threshold=threshold, peak=peak)
+        assert np.array_equal(mask, synthetic.decode(answer.content))
+        report = json.loads(saved(sample_page, "JSON"))
+        assert (report["threshold"], report["peak"]) == (threshold, peak)
+        marked.append(bool(mask.any()))
+    assert marked[0]
+    sample_page.get_by_role("button", name="Reset").click()
+    sample_page.locator("#drop:not(.busy)").wait_for()
+    assert sample_page.inner_text("#peak-value") == "own"
+    assert json.loads(saved(sample_page, "JSON"))["peak"] is None
+    assert saved(sample_page, "Mask PNG") == own
+
+
 def test_a_higher_threshold_marks_less(sample_page: Page) -> None:
     areas = []
     for threshold in (0.02, 0.2, 0.5, 0.8, 0.99):

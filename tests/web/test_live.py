@@ -70,6 +70,16 @@ def test_a_threshold_of_one_clears_the_masks_of_later_frames(page: Page, film: P
     expect(page.locator("#live-summary")).to_contain_text("Nothing is marked")
 
 
+def test_a_peak_of_one_clears_them_too(page: Page, film: Path) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#live-peak").fill("1")
+    page.set_input_files("#video-file", film)
+    wait_for_answers(page, 2)
+    expect(page.locator("#live-summary")).to_contain_text("Nothing is marked")
+    page.locator("#live-peak").fill("0")
+    expect(page.locator("#live-summary")).to_contain_text("of the frame")
+
+
 def test_a_video_that_is_opened_under_frame_plays_under_live(page: Page, film: Path) -> None:
     page.set_input_files("#file", film)
     wait_for_answers(page, 1)
