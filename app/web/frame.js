@@ -1,16 +1,16 @@
 /** The view of one frame: what is loaded, what both networks say about it, and all that follows from threshold and peak. */
 
 import * as api from "./api.js";
-import { $, chosen, onChoose, onDrop, onSlide, say, slideTo } from "./dom.js";
+import { $, chosen, onChoose, onDrop, onSlide, say } from "./dom.js";
 import { figure, fixed } from "./format.js";
 import { area, dice, maskOf } from "./mask.js";
 import * as lesions from "./lesions.js";
 import * as list from "./list.js";
+import * as marking from "./marking.js";
 import * as networks from "./networks.js";
 import * as npy from "./npy.js";
 import { COLOURS, Picture } from "./picture.js";
 import * as still from "./still.js";
-import { Peak } from "./peak.js";
 import { onPaste } from "./source.js";
 import { Wipe } from "./wipe.js";
 
@@ -20,14 +20,13 @@ const NAMES = { dense: "Dense", pruned: "Pruned" };
 const picture = new Picture($("picture"));
 const state = { file: null, bitmap: null, results: {}, masks: {}, found: {}, asked: null };
 let wipe;
-let peak;
 
 /** The file that is open, for the benchmark. @returns {?File} */
 export const openFile = () => state.file;
 
 /** Wire the view. @param {(video: File) => void} onVideo gets a video that was opened here */
 export function start(onVideo) {
-  list.start({ picture, state, marking });
+  list.start({ picture, state });
   const take = (file) => (file.type.startsWith("video/") ? onVideo(file) : load(file));
   wipe = new Wipe($("picture"), divide);
   onChoose($("open"), $("file"), take);
@@ -36,10 +35,7 @@ export function start(onVideo) {
   still.start(take);
   $("sample").addEventListener("click", sample);
   networks.onPick(() => state.file && segment());
-  peak = new Peak($("peak"), $("peak-value"), () => state.file && segment());
-  onSlide($("threshold"), rethreshold);
-  $("threshold").addEventListener("change", () => peak.value !== null && state.file && segment()); // areas are others
-  $("reset").addEventListener("click", reset);
+  marking.start(rethreshold, retry);
   for (const control of ["fill", "outline"]) $(control).addEventListener("change", restyle);
   onSlide($("opacity"), restyle);
   onSlide($("contour"), restyle);
@@ -49,25 +45,11 @@ export function start(onVideo) {
 
 /** Show the models' own thresholds and peaks on the sliders, and begin at those of the pruned one. */
 export function ready() {
-  mark();
-  if (!state.file) rest();
+  marking.mark();
+  if (!state.file) marking.rest();
 }
 
-function reset() {
-  const again = peak.value !== null && state.file;
-  rest();
-  if (again) segment();
-}
-
-function rest() {
-  slideTo($("threshold"), usual("threshold") ?? 0.5);
-  peak.own(usual("peak") ?? 0);
-}
-
-/** @returns {{threshold: number, peak: ?number}} what the sliders say; a peak of null is each network's own */
-const marking = () => ({ threshold: Number($("threshold").value), peak: peak.value });
-
-/** Ask again for what was refused, once there is a key. */
+/** Ask again: there is a key now, or another peak. */
 export const retry = () => state.file && segment();
 
 async function sample() {
@@ -105,7 +87,7 @@ async function segment() {
   const { signal } = (state.asked = new AbortController());
   say($("frame-error"));
   $("drop").classList.add("busy");
-  mark();
+  marking.mark();
   try {
     for (const kind of KINDS) await ask(kind, signal);
   } catch (error) {
@@ -119,7 +101,7 @@ async function ask(kind, signal) {
   const model = networks.picked()[kind];
   if (!model) delete state.results[kind];
   else {
-    const answer = await api.probability(state.file, { model, ...(peak.value !== null && marking()) }, signal);
+    const answer = await api.probability(state.file, { model, ...marking.query() }, signal);
     state.results[kind] = { ...answer, ...npy.parse(answer.npy) };
   }
   reshow();
@@ -128,7 +110,7 @@ async function ask(kind, signal) {
 
 /** Masks, lesions, agreement and picture at the threshold of the slider. */
 function rethreshold() {
-  const { threshold } = marking();
+  const { threshold } = marking.values();
   $("threshold-value").textContent = fixed(threshold, 2);
   state.masks = {};
   state.found = {};
@@ -206,22 +188,4 @@ function words() {
     ([kind, mask]) => `${NAMES[kind]}: ${state.found[kind].length} lesions, ${area(mask)} pixels`,
   );
   return [`Frame with masks at threshold ${$("threshold").value}`, ...parts].join(". ");
-}
-
-/** What a network marks by itself. @param {string} kind @param {"threshold"|"peak"} what @returns {?number} */
-const own = (kind, what) => networks.manifest(networks.picked()[kind])?.[what];
-
-const usual = (what) => own("pruned", what) ?? own("dense", what);
-
-function mark() {
-  for (const what of ["threshold", "peak"]) {
-    for (const kind of ["dense", "pruned"]) {
-      const place = $(`${what}-${kind}`);
-      place.hidden = own(kind, what) === undefined;
-      place.style.setProperty("--at", own(kind, what) ?? 0);
-    }
-  }
-  const values = [...new Set([own("dense", "threshold"), own("pruned", "threshold")].filter((value) => value !== undefined))];
-  if (values.length) $("threshold-own").textContent = `The mark is the networks' own: ${values.map((value) => fixed(value, 2)).join(" and ")}.`;
-  if (peak.value === null) peak.own(usual("peak") ?? 0);
 }

@@ -2,10 +2,11 @@
 
 import { $, chosen, make, save } from "./dom.js";
 import { fixed, percent } from "./format.js";
+import * as marking from "./marking.js";
 
 let view;
 
-/** @param {{picture: import("./picture.js").Picture, state: object, marking: () => object}} of the frame's view */
+/** @param {{picture: import("./picture.js").Picture, state: object}} of the frame's view */
 export function start(of) {
   view = of;
   $("save-mask").addEventListener("click", async () => save(await maskPng(), `${stem()}-mask-${chosen("listed")}.png`));
@@ -71,7 +72,7 @@ function json() {
   const report = {
     file: view.state.file.name,
     frame: { width: bitmap.width, height: bitmap.height },
-    ...view.marking(),
+    ...marking.values(),
     networks,
     notice: "Research use only. Not a medical device.",
   };
