@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pruning import latency
 from pruning.runs import read_json
@@ -66,28 +67,45 @@ def draw(manifests: list[dict[str, Any]], p50: Any, parts: list[Part], picture: 
     with mpl.rc_context(
         {"svg.hashsalt": "polyprune", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     ):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure = Figure(figsize=(11, 3.6), layout="constrained")
         panels = np.atleast_1d(figure.subplots(1, len(parts), sharey=True))
         for axes, wanted in zip(panels, parts, strict=True):
             panel(axes, manifests, p50, wanted)
             axes.set(title=", ".join(wanted), xlabel="ms a frame, network alone, one thread")
         panels[0].set(ylabel="Dice, 95% interval")
+        figure.legend(handles=legend(manifests), loc="outside right upper", frameon=False)
         figure.savefig(picture, metadata={"Date": None})
 
 
+def full_name(manifest: dict[str, Any]) -> str:
+    """The name of the fp32 model that this one is, or comes from."""
+    return str(manifest["name"]).removesuffix(f"-{manifest['precision']}")
+
+
+def colour_of(manifests: list[dict[str, Any]]) -> dict[str, str]:
+    """A colour for each fp32 model."""
+    return {name: f"C{index}" for index, name in enumerate(sorted({full_name(manifest) for manifest in manifests}))}
+
+
+def legend(manifests: list[dict[str, Any]]) -> list[Line2D]:
+    """What the colours and the hollow points are."""
+    named = [Line2D([], [], marker="o", linestyle="", color=c, label=name) for name, c in colour_of(manifests).items()]
+    lower = sorted({manifest["precision"] for manifest in manifests} - {"fp32"})
+    hollow = [Line2D([], [], marker="o", linestyle="", color="grey", markerfacecolor="white", label=p) for p in lower]
+    return named + hollow
+
+
 def panel(axes: Axes, manifests: list[dict[str, Any]], p50: Any, wanted: Part) -> None:
-    """A point for each model, its name below; those of lower precision are hollow, and their names above."""
+    """A point for each model; those of lower precision are hollow, in the colour of the one that they come from."""
+    colours = colour_of(manifests)
     for manifest, milliseconds in zip(manifests, p50, strict=True):
         dice = find_dice(manifest, wanted)
         if dice is None:
             continue
         around = [[dice["mean"] - dice["low"]], [dice["high"] - dice["mean"]]]
-        full = manifest["precision"] == "fp32"
-        face = None if full else "white"
-        axes.errorbar(milliseconds, dice["mean"], around, fmt="o", markerfacecolor=face, color="#1f6f8b", capsize=3)
-        end, up = (dice["low"], -11) if full else (dice["high"], 5)
-        name = manifest["name"].removeprefix("polyp-").removeprefix("lite0-")
-        axes.annotate(name, (milliseconds, end), (0, up), textcoords="offset points", ha="center", fontsize=8)
+        face = None if manifest["precision"] == "fp32" else "white"
+        colour = colours[full_name(manifest)]
+        axes.errorbar(milliseconds, dice["mean"], around, fmt="o", markerfacecolor=face, color=colour, capsize=3)
     axes.set_xscale("log")
     axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
     axes.minorticks_off()
