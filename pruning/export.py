@@ -16,6 +16,7 @@ from pruning.checkpoint import Checkpoint
 from pruning.deploy import Deployed
 from pruning.errors import ExportError
 from pruning.golden import synthetic_frame
+from pruning.rewriting import speed_up
 from pruning.sessions import open_session, run
 
 # Two CPU implementations of the same convolutions differ by about 1e-6 in probability; a wrong graph by far more.
@@ -69,6 +70,7 @@ def write_graph(deployed: nn.Module, frames: torch.Tensor, path: Path) -> None:
         )
     assert program is not None  # noqa: S101 - None only where no graph is asked for
     program.optimize()
+    speed_up(program.model)
     ClearMetadataAndDocStringPass()(program.model)  # stack traces, with the paths of the machine that exported
     program.save(path, external_data=False)
     try:
