@@ -1,7 +1,9 @@
-"""Dice against milliseconds of every model in a folder, timed in turns in one run: python -m tests.bench.family
+"""Dice against milliseconds of every model in a folder: python -m tests.bench.family
 
 Prints the table, and writes the picture of docs/results.md. Dice and its intervals are those of the manifests; the
-milliseconds are of the networks alone, one frame at a time on one thread.
+milliseconds are of the networks alone, one frame at a time on one thread. In turns all models share the caches, so
+that whatever else the machine does falls on all alike: what they are compared by. In a row each runs by itself, as on
+a stream of frames.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pruning.runs import read_json
 RUNS = 200
 TICKS = (2, 5, 10, 20, 50)  # milliseconds
 Part = tuple[str, str]  # data set, split
-FIELDS = "| | input | parameters | MACs | ms, p50 | frames/s |"
+FIELDS = "| | input | parameters | MACs | ms, p50, in turns | in a row | frames/s |"
 
 
 def main() -> None:
@@ -34,14 +36,15 @@ def main() -> None:
     options = parser.parse_args()
     folders = sorted(path.parent for path in options.models.glob("*/*/manifest.json"))
     manifests = [read_json(folder / "manifest.json") for folder in folders]
-    timed = latency.in_turns([folder / "model.onnx" for folder in folders], runs=options.runs)
-    p50 = np.percentile(timed, 50, axis=0)
+    graphs = [folder / "model.onnx" for folder in folders]
+    turns = np.median(latency.in_turns(graphs, runs=options.runs), axis=0)
+    rows = [float(np.median(latency.in_turns([graph], runs=options.runs))) for graph in graphs]
     parts = [part(quality) for quality in manifests[0]["quality"]]
     print(latency.machine())
-    print(f"{FIELDS} {' | '.join(f'Dice, {name}, {split}' for name, split in parts)} |\n{'|---' * (6 + len(parts))}|")
-    for manifest, milliseconds in sorted(zip(manifests, p50, strict=True), key=lambda pair: -pair[1]):
-        print(row(manifest, milliseconds, parts))
-    draw(manifests, p50, parts, options.picture)
+    print(f"{FIELDS} {' | '.join(f'Dice, {name}, {split}' for name, split in parts)} |\n{'|---' * (7 + len(parts))}|")
+    for manifest, *milliseconds in sorted(zip(manifests, turns, rows, strict=True), key=lambda timed: -timed[1]):
+        print(row(manifest, *milliseconds, parts))
+    draw(manifests, turns, parts, options.picture)
 
 
 def part(quality: dict[str, Any]) -> Part:
@@ -54,15 +57,16 @@ def find_dice(manifest: dict[str, Any], wanted: Part) -> dict[str, float] | None
     return next((quality["dice"] for quality in manifest["quality"] if part(quality) == wanted), None)
 
 
-def row(manifest: dict[str, Any], milliseconds: float, parts: list[Part]) -> str:
+def row(manifest: dict[str, Any], in_turns: float, in_a_row: float, parts: list[Part]) -> str:
     """One line of the table."""
     size, dice = manifest["input"]["height"], [find_dice(manifest, wanted) for wanted in parts]
     cost = f"{manifest['parameters'] / 1e6:.2f} M | {manifest['macs'] / 1e9:.2f} G"
+    timed = f"{in_turns:.1f} | {in_a_row:.1f} | {1e3 / in_a_row:.0f}"
     found = " | ".join(f"{v['mean']:.3f} [{v['low']:.3f}, {v['high']:.3f}]" if v else "" for v in dice)
-    return f"| `{manifest['name']}` | {size}² | {cost} | {milliseconds:.1f} | {1e3 / milliseconds:.0f} | {found} |"
+    return f"| `{manifest['name']}` | {size}² | {cost} | {timed} | {found} |"
 
 
-def draw(manifests: list[dict[str, Any]], p50: Any, parts: list[Part], picture: Path) -> None:
+def draw(manifests: list[dict[str, Any]], turns: Any, parts: list[Part], picture: Path) -> None:
     """One panel for each data set."""
     with mpl.rc_context(
         {"svg.hashsalt": "polyprune", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
@@ -70,7 +74,7 @@ def draw(manifests: list[dict[str, Any]], p50: Any, parts: list[Part], picture: 
         figure = Figure(figsize=(11, 3.6), layout="constrained")
         panels = np.atleast_1d(figure.subplots(1, len(parts), sharey=True))
         for axes, wanted in zip(panels, parts, strict=True):
-            panel(axes, manifests, p50, wanted)
+            panel(axes, manifests, turns, wanted)
             axes.set(title=", ".join(wanted), xlabel="ms a frame, network alone, one thread")
         panels[0].set(ylabel="Dice, 95% interval")
         figure.legend(handles=legend(manifests), loc="outside right upper", frameon=False)
@@ -95,10 +99,10 @@ def legend(manifests: list[dict[str, Any]]) -> list[Line2D]:
     return named + hollow
 
 
-def panel(axes: Axes, manifests: list[dict[str, Any]], p50: Any, wanted: Part) -> None:
+def panel(axes: Axes, manifests: list[dict[str, Any]], turns: Any, wanted: Part) -> None:
     """A point for each model; those of lower precision are hollow, in the colour of the one that they come from."""
     colours = colour_of(manifests)
-    for manifest, milliseconds in zip(manifests, p50, strict=True):
+    for manifest, milliseconds in zip(manifests, turns, strict=True):
         dice = find_dice(manifest, wanted)
         if dice is None:
             continue
