@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnx_ir import Model, Value
-from onnxscript.rewriter import MatchContext, RewriteRule, RewriterContext, rewrite
+from onnxscript.rewriter import MatchContext, RewriterContext, RewriteRule, rewrite
 
 
 def speed_up(model: Model) -> None:
