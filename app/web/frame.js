@@ -34,7 +34,7 @@ export function start(onVideo) {
   onPaste(take);
   still.start(take);
   $("sample").addEventListener("click", sample);
-  networks.onPick(() => state.file && segment());
+  networks.onPick(retry);
   marking.start(rethreshold, retry);
   for (const control of ["fill", "outline"]) $(control).addEventListener("change", restyle);
   onSlide($("opacity"), restyle);
@@ -49,7 +49,7 @@ export function ready() {
   if (!state.file) marking.rest();
 }
 
-/** Ask again: there is a key now, or another peak. */
+/** Ask again: there is a key now, another network or another peak. */
 export const retry = () => state.file && segment();
 
 async function sample() {
@@ -187,5 +187,5 @@ function words() {
   const parts = Object.entries(state.masks).map(
     ([kind, mask]) => `${NAMES[kind]}: ${state.found[kind].length} lesions, ${area(mask)} pixels`,
   );
-  return [`Frame with masks at threshold ${$("threshold").value}`, ...parts].join(". ");
+  return [`Frame with masks at threshold ${marking.values().threshold}`, ...parts].join(". ");
 }

@@ -31,7 +31,7 @@ export const query = () => (peak.value === null ? {} : values());
 /** To the pruned network's own. */
 export function rest() {
   slideTo($("threshold"), usual("threshold") ?? 0.5);
-  peak.own(usual("peak") ?? 0);
+  restPeak();
 }
 
 /** Mark the networks' own on both. */
@@ -45,8 +45,10 @@ export function mark() {
   }
   const thresholds = [...new Set(KINDS.map((kind) => own(kind, "threshold")).filter((value) => value !== undefined))];
   if (thresholds.length) $("threshold-own").textContent = `The mark is the networks' own: ${thresholds.map((value) => fixed(value, 2)).join(" and ")}.`;
-  if (peak.value === null) peak.own(usual("peak") ?? 0);
+  if (peak.value === null) restPeak();
 }
+
+const restPeak = () => peak.own(usual("peak") ?? 0);
 
 function reset() {
   const moved = peak.value !== null;

@@ -72,12 +72,13 @@ def draw(manifests: list[dict[str, Any]], turns: Any, parts: list[Part], picture
         {"svg.hashsalt": "polyprune", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     ):
         figure = Figure(figsize=(11, 3.6), layout="constrained")
+        colours = colour_of(manifests)
         panels = np.atleast_1d(figure.subplots(1, len(parts), sharey=True))
         for axes, wanted in zip(panels, parts, strict=True):
-            panel(axes, manifests, turns, wanted)
+            panel(axes, manifests, turns, wanted, colours)
             axes.set(title=", ".join(wanted), xlabel="ms a frame, network alone, one thread")
         panels[0].set(ylabel="Dice, 95% interval")
-        figure.legend(handles=legend(manifests), loc="outside right upper", frameon=False)
+        figure.legend(handles=legend(manifests, colours), loc="outside right upper", frameon=False)
         figure.savefig(picture, metadata={"Date": None})
 
 
@@ -91,17 +92,16 @@ def colour_of(manifests: list[dict[str, Any]]) -> dict[str, str]:
     return {name: f"C{index}" for index, name in enumerate(sorted({full_name(manifest) for manifest in manifests}))}
 
 
-def legend(manifests: list[dict[str, Any]]) -> list[Line2D]:
+def legend(manifests: list[dict[str, Any]], colours: dict[str, str]) -> list[Line2D]:
     """What the colours and the hollow points are."""
-    named = [Line2D([], [], marker="o", linestyle="", color=c, label=name) for name, c in colour_of(manifests).items()]
+    named = [Line2D([], [], marker="o", linestyle="", color=c, label=name) for name, c in colours.items()]
     lower = sorted({manifest["precision"] for manifest in manifests} - {"fp32"})
     hollow = [Line2D([], [], marker="o", linestyle="", color="grey", markerfacecolor="white", label=p) for p in lower]
     return named + hollow
 
 
-def panel(axes: Axes, manifests: list[dict[str, Any]], turns: Any, wanted: Part) -> None:
+def panel(axes: Axes, manifests: list[dict[str, Any]], turns: Any, wanted: Part, colours: dict[str, str]) -> None:
     """A point for each model; those of lower precision are hollow, in the colour of the one that they come from."""
-    colours = colour_of(manifests)
     for manifest, milliseconds in zip(manifests, turns, strict=True):
         dice = find_dice(manifest, wanted)
         if dice is None:
