@@ -94,6 +94,9 @@ class Train(Section):
     covered: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.0, description="share of frames whose polyp is covered with another frame's mucosa"
     )
+    mucosa: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="polyp-free squares of the frames that each epoch adds, as a share of the frames"
+    )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of the convolutions' arithmetic while training")
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+import torch
 
-from pruning.data import Pair
-from pruning.fit import Bytes
+from pruning.data import Frames, Pair
+from pruning.fit import Bytes, fit
 
 LEAST = 1 / 3  # of the frame's shorter side; less is a blur at the network's size
 
@@ -34,3 +35,10 @@ def squares(pairs: list[Pair]) -> Iterator[Bytes]:
         square = polyp_free(*pair.read())
         if square is not None:
             yield square
+
+
+def mucosa(pairs: list[Pair], size: int) -> Frames:
+    """The squares as frames to learn from, `size` × `size`, with empty masks."""
+    images = [torch.from_numpy(fit(square, size)).permute(2, 0, 1) for square in squares(pairs)]
+    masks = torch.zeros(len(images), 1, size, size, dtype=torch.uint8)
+    return Frames(torch.stack(images) if images else masks.expand(-1, 3, -1, -1), masks, ["mucosa"] * len(images))

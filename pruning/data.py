@@ -63,6 +63,11 @@ class Frames:
         """The frames at `index`, int64 [M]."""
         return Frames(self.images[index], self.masks[index], [self.stems[i] for i in index.tolist()])
 
+    def and_also(self, others: Frames) -> Frames:
+        """These, then the others, of the same size."""
+        images, masks = torch.cat([self.images, others.images]), torch.cat([self.masks, others.masks])
+        return Frames(images, masks, self.stems + others.stems)
+
     def batches(self, size: int) -> Iterator[Frames]:
         """All frames in order, `size` at a time; the last batch may be smaller."""
         for index in torch.arange(len(self)).split(size):

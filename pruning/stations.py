@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from pruning import calibration, checkpoint, export, latency, published, recovery, sensitivity
+from pruning import calibration, checkpoint, crops, export, latency, published, recovery, sensitivity
 from pruning.budgets import cut_to_share
 from pruning.checkpoint import Checkpoint
 from pruning.config import Train
@@ -177,6 +177,7 @@ def fit_network(
     spec = start.spec.model_copy(update={"size": size or start.spec.size})
     training, validation = load_training_part(run, spec.size)
     teacher = checkpoint.load(require(run.dense, "train")).network if recipe.teacher else None
+    mucosa = crops.mucosa(read_training(run.root, run.recipe.data)[0], spec.size) if recipe.mucosa else None
     with TrainingProgress(phase, recipe.epochs) as progress:
 
         def report(epoch: Any) -> None:
@@ -186,7 +187,7 @@ def fit_network(
         trainer = Trainer(
             Checkpoint(spec, start.history, start.network), recipe, run.recipe.threshold, run.recipe.seed, state
         )
-        done = trainer.run(training, validation, report, progress.tick, teacher)
+        done = trainer.run(training, validation, report, progress.tick, teacher, mucosa)
     state.unlink(missing_ok=True)
     return Checkpoint(start.spec, done.history, done.network)
 

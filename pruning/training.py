@@ -76,26 +76,35 @@ class Trainer:
         report: Report,
         tick: Tick,
         teacher: nn.Module | None = None,
+        mucosa: Frames | None = None,
     ) -> Checkpoint:
         """Train to the last epoch; return the average of weights that the recipe keeps.
 
         Args:
             report: called after each epoch. tick: called after each step with (step, steps of the epoch).
             teacher: network whose probability is a second target, weighted by the recipe's `teacher`.
+            mucosa: frames without a polyp, of which each epoch adds as many as the recipe's `mucosa` says.
         """
         teacher = teacher.to(self.device) if teacher else None
-        steps = -(-len(training) // self.recipe.batch)
+        steps = -(-len(self._with_mucosa(training, mucosa)) // self.recipe.batch)
         schedule = self._schedule(steps)
         self._resume(schedule)
         while not self._ended():
             began = time.monotonic()
-            loss = self._train_epoch(training, schedule, lambda step: tick(step, steps), teacher)
+            frames = self._with_mucosa(training, mucosa)
+            loss = self._train_epoch(frames, schedule, lambda step: tick(step, steps), teacher)
             self.epoch += 1
             score = float(frame_dice(self.average.module, self.start.spec, validation, self.threshold).mean())
             self._keep(score)
             self._save(schedule)
             report(Epoch(self.epoch, self.recipe.epochs, loss, score, time.monotonic() - began))
         return self._finish()
+
+    def _with_mucosa(self, training: Frames, mucosa: Frames | None) -> Frames:
+        if mucosa is None:
+            return training
+        chosen = torch.randperm(len(mucosa))[: round(self.recipe.mucosa * len(training))]
+        return training.and_also(mucosa.subset(chosen))
 
     def _ended(self) -> bool:
         waited = self.epoch - self.best_epoch

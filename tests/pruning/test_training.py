@@ -5,8 +5,8 @@ import torch
 
 from pruning import checkpoint
 from pruning.config import Train
-from pruning.data import carve, load_frames, read_pairs
-from pruning.training import Trainer, frame_dice, moving_average
+from pruning.data import Frames, carve, load_frames, read_pairs
+from pruning.training import Trainer, frame_dice, frame_logits, moving_average
 from tests.pruning.dataset import write_dataset
 from tests.pruning.networks import spec
 
@@ -74,6 +74,26 @@ def test_the_teacher_is_followed_where_the_masks_are_not(parts, tmp_path):
     student = trainer(tmp_path / "student", epochs=8, teacher=1.0)
     done = student.run(wrong, validation, ignore, ignore, teacher.network)
     assert frame_dice(done.network, SPEC, validation, 0.5).mean() > 0.7
+
+
+def test_what_mucosa_shows_is_not_marked(parts, tmp_path):
+    """An ellipse in other colours is marked too, unless frames say that it is no polyp."""
+    training, validation = parts
+    other = Frames(training.images.flip(1), torch.zeros_like(training.masks), training.stems)
+    ellipse = training.masks[:, 0].bool()
+
+    def marked_with(share, steps):
+        student = trainer(tmp_path / str(share), epochs=12, mucosa=share, keep="last")
+        ticks = []
+        done = student.run(
+            training, validation, ignore, lambda *tick: ticks.append(tick), mucosa=other if share else None
+        )
+        assert ticks == [(step, steps) for _ in range(12) for step in range(1, steps + 1)]
+        assert frame_dice(done.network, SPEC, validation, 0.5).mean() > 0.7
+        return (frame_logits(done.network, SPEC, other.images)[ellipse] > 0).float().mean().item()
+
+    assert marked_with(0.0, steps=4) > 0.7
+    assert marked_with(0.5, steps=6) < 0.1, "16 frames and 8 of the others"
 
 
 @pytest.mark.parametrize(("steps", "left"), [(1, 2 / 11), (100, 1e-9)])
