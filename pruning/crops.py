@@ -39,6 +39,6 @@ def squares(pairs: list[Pair]) -> Iterator[Bytes]:
 
 def mucosa(pairs: list[Pair], size: int) -> Frames:
     """The squares as frames to learn from, `size` × `size`, with empty masks."""
-    images = [torch.from_numpy(fit(square, size)).permute(2, 0, 1) for square in squares(pairs)]
-    masks = torch.zeros(len(images), 1, size, size, dtype=torch.uint8)
-    return Frames(torch.stack(images) if images else masks.expand(-1, 3, -1, -1), masks, ["mucosa"] * len(images))
+    fitted = [fit(square, size) for square in squares(pairs)]
+    images = torch.from_numpy(np.array(fitted, np.uint8).reshape(-1, size, size, 3)).permute(0, 3, 1, 2).contiguous()
+    return Frames(images, torch.zeros_like(images[:, :1]), ["mucosa"] * len(fitted))

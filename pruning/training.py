@@ -40,6 +40,28 @@ Tick = Callable[[int, int], None]
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
+class Pool:
+    """What epochs draw from: all training frames each time, and a part of the frames without a polyp.
+
+    Args:
+        share: how many of `mucosa` an epoch adds, as a share of the training frames; all where they are fewer.
+    """
+
+    def __init__(self, training: Frames, mucosa: Frames | None, share: float) -> None:
+        self.frames = training.and_also(mucosa) if mucosa else training
+        self.training = len(training)
+        self.added = min(round(share * len(training)), len(self.frames) - len(training))
+
+    def __len__(self) -> int:
+        """Frames of an epoch."""
+        return self.training + self.added
+
+    def shuffled(self) -> Tensor:
+        """Which of `frames` the next epoch sees, int64 [N], in random order."""
+        mucosa = torch.randperm(len(self.frames) - self.training)[: self.added] + self.training
+        return torch.cat([torch.arange(self.training), mucosa])[torch.randperm(len(self))]
+
+
 class Trainer:
     """Trains a checkpoint's network and keeps the moving average that validates best, or the last one.
 
@@ -86,25 +108,19 @@ class Trainer:
             mucosa: frames without a polyp, of which each epoch adds as many as the recipe's `mucosa` says.
         """
         teacher = teacher.to(self.device) if teacher else None
-        steps = -(-len(self._with_mucosa(training, mucosa)) // self.recipe.batch)
+        pool = Pool(training, mucosa, self.recipe.mucosa)
+        steps = -(-len(pool) // self.recipe.batch)
         schedule = self._schedule(steps)
         self._resume(schedule)
         while not self._ended():
             began = time.monotonic()
-            frames = self._with_mucosa(training, mucosa)
-            loss = self._train_epoch(frames, schedule, lambda step: tick(step, steps), teacher)
+            loss = self._train_epoch(pool, schedule, lambda step: tick(step, steps), teacher)
             self.epoch += 1
             score = float(frame_dice(self.average.module, self.start.spec, validation, self.threshold).mean())
             self._keep(score)
             self._save(schedule)
             report(Epoch(self.epoch, self.recipe.epochs, loss, score, time.monotonic() - began))
         return self._finish()
-
-    def _with_mucosa(self, training: Frames, mucosa: Frames | None) -> Frames:
-        if mucosa is None:
-            return training
-        chosen = torch.randperm(len(mucosa))[: round(self.recipe.mucosa * len(training))]
-        return training.and_also(mucosa.subset(chosen))
 
     def _ended(self) -> bool:
         waited = self.epoch - self.best_epoch
@@ -118,16 +134,15 @@ class Trainer:
 
     def _train_epoch(
         self,
-        frames: Frames,
+        pool: Pool,
         schedule: torch.optim.lr_scheduler.OneCycleLR,
         tick: Callable[[int], None],
         teacher: nn.Module | None,
     ) -> float:
         self.network.train()
         total = 0.0
-        batches = torch.randperm(len(frames)).split(self.recipe.batch)
-        for step, index in enumerate(batches, start=1):
-            loss = self._loss(frames.subset(index), teacher)
+        for step, index in enumerate(pool.shuffled().split(self.recipe.batch), start=1):
+            loss = self._loss(pool.frames.subset(index), teacher)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -136,7 +151,7 @@ class Trainer:
             self.average.update_parameters(self.network)
             total += loss.item() * len(index)
             tick(step)
-        return total / len(frames)
+        return total / len(pool)
 
     def _loss(self, batch: Frames, teacher: nn.Module | None) -> Tensor:
         """Dice and cross-entropy against the masks, mixed with cross-entropy against the teacher."""

@@ -6,7 +6,7 @@ import torch
 from pruning import checkpoint
 from pruning.config import Train
 from pruning.data import Frames, carve, load_frames, read_pairs
-from pruning.training import Trainer, frame_dice, frame_logits, moving_average
+from pruning.training import Pool, Trainer, frame_dice, frame_logits, moving_average
 from tests.pruning.dataset import write_dataset
 from tests.pruning.networks import spec
 
@@ -94,6 +94,17 @@ def test_what_mucosa_shows_is_not_marked(parts, tmp_path):
 
     assert marked_with(0.0, steps=4) > 0.7
     assert marked_with(0.5, steps=6) < 0.1, "16 frames and 8 of the others"
+
+
+@pytest.mark.parametrize(("share", "added"), [(0.0, 0), (0.25, 4), (0.5, 6)])
+def test_an_epoch_sees_all_training_frames_and_other_mucosa_each_time(parts, share, added):
+    """Of 16 frames a half would be 8; there are 6 of mucosa."""
+    training, _ = parts
+    pool = Pool(training, training.subset(torch.arange(6)), share)
+    epochs = [pool.shuffled().tolist() for _ in range(20)]
+    assert all(len(set(index)) == len(index) == len(pool) == 16 + added for index in epochs)
+    assert all(set(range(16)) <= set(index) for index in epochs)
+    assert set().union(*epochs) == set(range(16 + (6 if added else 0)))
 
 
 @pytest.mark.parametrize(("steps", "left"), [(1, 2 / 11), (100, 1e-9)])
