@@ -97,7 +97,10 @@ class Train(Section):
     mucosa: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="polyp-free squares of the frames that each epoch adds, as a share of the frames"
     )
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="of the convolutions' arithmetic while training")
+    precision: Literal["fp32", "bf16"] = Field(
+        "bf16",
+        description="of the convolutions' arithmetic while training; bf16 only where the device has it, else fp32",
+    )
 
 
 class Stage(Train):

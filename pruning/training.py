@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from pruning import checkpoint
 from pruning.augment import augment, augmentation
+from pruning.bf16 import computes_bf16
 from pruning.checkpoint import Checkpoint
 from pruning.config import Network, Train
 from pruning.data import Frames
@@ -77,6 +78,7 @@ class Trainer:
         self.threshold = threshold
         self.state_path = state_path
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.bf16 = recipe.precision == "bf16" and computes_bf16(self.device)
         # channels_last is the layout that oneDNN and cuDNN compute in: 1.7x a step on a CPU.
         self.network = start.network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network, multi_avg_fn=moving_average(recipe.ema), use_buffers=True)
@@ -168,7 +170,7 @@ class Trainer:
         return torch.lerp(loss, F.binary_cross_entropy_with_logits(logits, target), self.recipe.teacher)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def _keep(self, score: float) -> None:
         if score > self.best:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pruning import checkpoint
+from pruning.bf16 import computes_bf16
 from pruning.config import Train
 from pruning.data import Frames, carve, load_frames, read_pairs
 from pruning.training import Pool, Trainer, frame_dice, frame_logits, moving_average
@@ -20,9 +21,9 @@ def parts(tmp_path_factory):
     return [load_frames(part, SPEC.size) for part in carve(read_pairs(root), 0.2)]
 
 
-def trainer(folder, epochs=2, **settings):
+def trainer(folder, epochs=2, precision="fp32", **settings):
     torch.manual_seed(0)
-    recipe = Train(epochs=epochs, batch=4, learning_rate=1e-2, ema=0.5, precision="fp32", **settings)
+    recipe = Train(epochs=epochs, batch=4, learning_rate=1e-2, ema=0.5, precision=precision, **settings)
     return Trainer(checkpoint.create(SPEC), recipe, 0.5, 0, folder / "training.state")
 
 
@@ -53,6 +54,17 @@ def test_a_resumed_training_equals_an_uninterrupted_one(parts, tmp_path):
     assert [epoch.epoch for epoch in seen] == [3]
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_bf16_is_used_where_it_is_asked_for_and_the_device_has_it(parts, tmp_path, precision):
+    asked = trainer(tmp_path, epochs=1, precision=precision)
+    first = next(module for module in asked.network.modules() if isinstance(module, torch.nn.Conv2d))
+    types = []
+    first.register_forward_hook(lambda module, _, output: types.append(output.dtype) if module.training else None)
+    asked.run(*parts, ignore, ignore)
+    native = precision == "bf16" and computes_bf16(asked.device)
+    assert set(types) == {torch.bfloat16 if native else torch.float32}
 
 
 def test_the_last_average_is_kept_where_the_recipe_says_so(parts, tmp_path):
