@@ -33,6 +33,9 @@ class Network(Section):
     size: Annotated[int, Field(ge=32, multiple_of=32)] = Field(256, description="height and width of the input")
     mean: float = Field(127.0, description="subtracted from each byte value")
     std: float = Field(128.0, gt=0, description="then divided by this")
+    colour_transfer: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="how far each frame's mean colour and contrast are moved to those of Kvasir-SEG before; 0 not"
+    )
 
 
 class Part(Section):

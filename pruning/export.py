@@ -36,7 +36,7 @@ def export(checkpoint: Checkpoint, path: Path, temperature: float = 1.0) -> floa
         ExportError: the difference exceeds `TOLERANCE`, or ONNX's own checker objects.
     """
     spec = checkpoint.spec
-    deployed = Deployed(checkpoint.network, spec.mean, spec.std, temperature).eval()
+    deployed = Deployed(checkpoint.network, spec, temperature).eval()
     frames = np.stack([synthetic_frame(spec.size, seed) for seed in (1, 2)])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_graph(deployed, torch.from_numpy(frames), path)

@@ -131,13 +131,13 @@ def _prove(found: Checkpoint, folder: Path, temperature: float) -> None:
     """Raises RunError where the golden frame's probability is another than the graph's."""
     with np.load(folder / "golden.npz") as golden:
         frame, expected = golden["frame"], golden["probability"]
-    deployed = Deployed(found.network, found.spec.mean, found.spec.std, temperature).eval()
+    deployed = Deployed(found.network, found.spec, temperature).eval()
     with torch.no_grad():
         difference = float(np.abs(deployed(torch.from_numpy(frame[None]))[0].numpy() - expected).max())
     if difference > TOLERANCE:
         raise RunError(
             f"{folder} gives another probability than the network that was read from it, by {difference:.2g}: "
-            "are mean and std in [network] those that it was trained with?"
+            "are mean, std and colour_transfer in [network] those that it was exported with?"
         )
 
 
@@ -152,7 +152,7 @@ def unfold(found: Checkpoint, norms: dict[str, Norm], frames: Frames, batch: int
 
     hooks = [norm.register_forward_pre_hook(gather) for norm in sums]
     for part in frames.batches(batch):
-        found.network(normalise(part.images, found.spec.mean, found.spec.std))
+        found.network(normalise(part.images, found.spec))
     for hook in hooks:
         hook.remove()
     for norm, moments in sums.items():

@@ -30,7 +30,7 @@ def recalibrate(network: nn.Module, spec: Network, frames: Frames, batch: int = 
     with _averaging(network, norms):
         for part in frames.batches(min(batch, len(frames))):
             if len(part) == min(batch, len(frames)):  # a smaller last batch would weigh as much as a full one
-                network(normalise(part.images, spec.mean, spec.std))
+                network(normalise(part.images, spec))
 
 
 @contextmanager

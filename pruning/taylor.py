@@ -99,7 +99,7 @@ class Taylor:
             yield dict(zip(gates, found, strict=True))
 
     def _logits(self, part: Frames) -> Tensor:
-        logits: Tensor = self.network(normalise(part.images, self.spec.mean, self.spec.std))
+        logits: Tensor = self.network(normalise(part.images, self.spec))
         return logits
 
     def _gradient(self, logits: Tensor, part: Frames) -> Tensor:

@@ -158,7 +158,7 @@ class Trainer:
     def _loss(self, batch: Frames, teacher: nn.Module | None) -> Tensor:
         """Dice and cross-entropy against the masks, mixed with cross-entropy against the teacher."""
         images, masks = augment(batch, self.transform, self.recipe.covered)
-        inputs = normalise(images, self.start.spec.mean, self.start.spec.std)
+        inputs = normalise(images, self.start.spec)
         inputs = inputs.to(self.device, memory_format=torch.channels_last)
         with self._autocast(), DepthwiseInFull():
             logits = self.network(inputs).float()
@@ -237,7 +237,7 @@ def frame_logits(network: nn.Module, spec: Network, images: Tensor, batch: int =
     """Logits float32 [N, S, S] for byte images uint8 [N, 3, S, S], computed on the network's own device."""
     device = next(network.parameters()).device
     network.eval()
-    parts = [network(normalise(part.to(device), spec.mean, spec.std))[:, 0].cpu() for part in images.split(batch)]
+    parts = [network(normalise(part.to(device), spec))[:, 0].cpu() for part in images.split(batch)]
     return torch.cat(parts)
 
 

@@ -27,7 +27,7 @@ def test_a_gate_of_ones_has_the_gradient_sum_of_x_times_dx():
     norm = network.get_submodule("encoder.1.1")
     hook = norm.register_forward_hook(lambda _m, _i, o: kept.update(x=o.clone(), leaf=o.retain_grad() or o))
     gates = ones(network, groups, 2)
-    frames = normalise(noise(2).images, 127, 128)
+    frames = normalise(noise(2).images, SECTION)
     with gated(network, gates):
         logits = network(frames)
     seed = torch.randn_like(logits)
@@ -46,7 +46,7 @@ def test_taylor_predicts_the_change_of_a_linear_network_exactly():
     gradient = output_gradient(
         torch.zeros(3, 1, SIZE, SIZE), frames.masks.float(), section, torch.Generator().manual_seed(0)
     )
-    inputs = normalise(frames.images, SECTION.mean, SECTION.std)
+    inputs = normalise(frames.images, SECTION)
     with torch.no_grad():
         dense = (gradient * network(inputs)).sum((1, 2, 3))
         for channel in range(4):
@@ -110,7 +110,7 @@ def pixel_effects(network, layer, frames, gradient):
     """x·δx of every pixel of a layer's output, from what it put out and the gradient that came back."""
     kept = {}
     hook = network.get_submodule(layer).register_forward_hook(lambda _m, _i, o: kept.update(x=o) or o.clone())
-    logits = network(normalise(frames.images, SECTION.mean, SECTION.std))
+    logits = network(normalise(frames.images, SECTION))
     hook.remove()
     (back,) = torch.autograd.grad(logits, kept["x"], gradient(logits))
     return (kept["x"] * back).detach().double()

@@ -18,7 +18,7 @@ def test_the_graph_computes_what_the_network_computes_for_any_number_of_frames(n
     assert export.export(Checkpoint(spec(), [], network), path) < export.TOLERANCE
     frames = noise(3).images.permute(0, 2, 3, 1).contiguous()
     with torch.no_grad():
-        expected = Deployed(network, 127, 128)(frames).numpy()
+        expected = Deployed(network, spec())(frames).numpy()
     session = open_session(path)
     np.testing.assert_allclose(run(session, frames.numpy()), expected, atol=1e-4)
     assert input_size(session) == SIZE

@@ -42,14 +42,14 @@ def test_it_computes_what_the_graph_computes(nano):
     temperature = json.loads((NANO / "manifest.json").read_text())["temperature"]
     image = torch.from_numpy(frame)[None].permute(0, 3, 1, 2)
     with torch.no_grad():
-        logits = nano.network(normalise(image, SPEC.mean, SPEC.std))[0, 0]
+        logits = nano.network(normalise(image, SPEC))[0, 0]
     expected = run(open_session(NANO / "model.onnx"), frame[None])[0]
     assert torch.sigmoid(logits / temperature).numpy() == pytest.approx(expected, abs=1e-4)
 
 
 def test_its_statistics_are_those_of_the_frames(nano):
     """On the frames that they were measured on, normalising by the batch changes nothing."""
-    inputs = normalise(frames(SPEC.size).images, SPEC.mean, SPEC.std)
+    inputs = normalise(frames(SPEC.size).images, SPEC)
     with torch.no_grad():
         evaluated = nano.network.eval()(inputs)
         for norm in (module for module in nano.network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
@@ -77,7 +77,8 @@ def test_its_weights_have_the_scale_that_the_layers_were_made_with(nano):
     ("spec", "message"),
     [
         (SPEC.model_copy(update={"factory": "unet"}), "start from an fp32 model of this recipe's network, unet"),
-        (SPEC.model_copy(update={"mean": 0.0}), "are mean and std in .network. those"),
+        (SPEC.model_copy(update={"mean": 0.0}), "are mean, std and colour_transfer in .network. those"),
+        (SPEC.model_copy(update={"colour_transfer": 0.0}), "are mean, std and colour_transfer in .network. those"),
     ],
 )
 def test_another_network_is_refused(spec, message):

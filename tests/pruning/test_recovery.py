@@ -13,7 +13,7 @@ def test_the_statistics_are_those_of_the_frames():
     frames = noise(8)
     recalibrate(network, SPEC, frames, batch=4)
     with torch.no_grad():
-        outputs = network.a(normalise(frames.images, SPEC.mean, SPEC.std))
+        outputs = network.a(normalise(frames.images, SPEC))
     batches = outputs.split(4)
     torch.testing.assert_close(network.norm_a.running_mean, outputs.mean((0, 2, 3)))
     torch.testing.assert_close(network.norm_a.running_var, sum(part.var((0, 2, 3)) for part in batches) / 2)
