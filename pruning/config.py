@@ -34,7 +34,7 @@ class Network(Section):
     mean: float = Field(127.0, description="subtracted from each byte value")
     std: float = Field(128.0, gt=0, description="then divided by this")
     colour_transfer: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="how far each frame's mean colour and contrast first move to those of Kvasir-SEG; 0 leaves them"
+        0.5, description="how far each frame's mean colour and contrast first move to Kvasir-SEG's; 0 leaves them"
     )
 
 
