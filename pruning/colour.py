@@ -31,5 +31,5 @@ def transfer(images: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     share = lit.mean((2, 3), keepdim=True).clamp_min(1e-4)
     mean = (seen * lit).mean((2, 3), keepdim=True) / share
     variance = ((seen - mean).square() * lit).mean((2, 3), keepdim=True) / share
-    gain = (spread / torch.maximum(variance.sqrt(), FLATTEST * spread)) ** strength
+    gain = (variance.sqrt() / spread).clamp_min(FLATTEST) ** -strength
     return gain, 255 * (mean + strength * (wanted - mean) - mean * gain)

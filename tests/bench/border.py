@@ -6,23 +6,21 @@ frames' own fields, as a processor that shows the picture smaller would.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 import cv2
 import numpy as np
 import onnxruntime
 
 from pruning.calibration import Calibration, cap_unsure
-from pruning.data import Pair, read_parts
+from pruning.data import Pair
 from pruning.evaluate import predict
 from pruning.fit import Bytes, field
-from pruning.metrics import Mask, bootstrap, dice
+from pruning.metrics import Mask
 from pruning.sessions import input_size, run
-from tests.bench.published import Published, data, frames, parser, published
+from tests.bench.published import Views, both_centres, data, frames, parser, print_gains, published
 
 MARGINS = (0.05, 0.1, 0.2)  # of the picture's height and width, on each side
-
-Views = Iterator[tuple[Bytes, Mask]]
 
 
 def predict_whole(session: onnxruntime.InferenceSession, frame: Bytes, calibration: Calibration) -> Mask:
@@ -46,21 +44,10 @@ def _framed(picture: Bytes, margin: float) -> Bytes:
     return np.asarray(cv2.copyMakeBorder(picture, down, down, across, across, cv2.BORDER_CONSTANT, value=0))
 
 
-def row(model: Published, shown: Views) -> str:
-    """Dice of whole frames, of their fields, and the paired difference."""
-    ways = (predict_whole, predict)
-    found = np.array(
-        [[dice(way(model.session, frame, model.calibration), truth) for way in ways] for frame, truth in shown]
-    )
-    gain = bootstrap(found[:, 1] - found[:, 0])
-    means = found.mean(0)
-    return f"{means[0]:.3f} | {means[1]:.3f} | {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
-
-
 def main() -> None:
     """Measure and print."""
     options, parts = parser(__doc__).parse_args(), data()
-    test, second = (read_parts(options.root, (part,)) for part in (parts.headline, parts.unseen[0]))
+    test, second = both_centres(options.root, parts)
     print("| | frames | whole | field | field - whole |\n|---|---|---|---|---|", flush=True)
     for model in published(options):
         shown = {
@@ -68,8 +55,8 @@ def main() -> None:
             f"{parts.unseen[0].root.name}, {len(second)}": frames(second),
             **{f"test, a border of {margin:.0%} on each side": framed(test, margin) for margin in (0, *MARGINS)},
         }
-        for name, views in shown.items():
-            print(f"| `{model.name}` | {name} | {row(model, views)} |", flush=True)
+        whole, cut = (partial(way, model.session, calibration=model.calibration) for way in (predict_whole, predict))
+        print_gains(model.name, shown, (whole, cut))
 
 
 if __name__ == "__main__":

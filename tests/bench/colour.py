@@ -7,24 +7,21 @@ in another light.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnxruntime
 
-from pruning import published
-from pruning.calibration import Calibration, calibrate
+from pruning.calibration import calibrate
 from pruning.checkpoint import Checkpoint
 from pruning.config import Network
-from pruning.data import Frames, Pair, load_frames, read_parts, read_training
+from pruning.data import Frames, Pair, load_frames, read_training
 from pruning.evaluate import predict
 from pruning.export import export
-from pruning.fit import Bytes
-from pruning.metrics import Mask, bootstrap, dice
-from pruning.runs import read_json
+from pruning.published import read
 from pruning.sessions import open_session
-from tests.bench.published import data, frames, parser
+from tests.bench.published import Published, Views, Way, both_centres, data, frames, parser, print_gains, published
 
 Light = tuple[float, tuple[float, float, float]]  # contrast about the mean; gain of red, green and blue
 
@@ -35,20 +32,15 @@ LIGHTS: dict[str, Light] = {
     "bluer": (1.0, (0.8, 1.0, 1.25)),
 }
 
-Way = tuple[onnxruntime.InferenceSession, Calibration]
-Views = Iterator[tuple[Bytes, Mask]]
 
-
-def ways(folder: Path, spec: Network, validation: Frames, work: Path) -> list[Way]:
+def ways(model: Published, spec: Network, validation: Frames, work: Path) -> Iterator[Way]:
     """The model at each strength, exported and calibrated anew."""
-    found = published.read(folder, spec, validation)
-    made = []
-    for number, strength in enumerate(STRENGTHS):
+    found = read(model.folder, spec, validation)
+    for strength in STRENGTHS:
         changed = Checkpoint(spec.model_copy(update={"colour_transfer": strength}), found.history, found.network)
-        settled = calibrate(changed, validation)
-        export(changed, work / f"{number}.onnx", settled.temperature)
-        made.append((open_session(work / f"{number}.onnx"), settled))
-    return made
+        settled, graph = calibrate(changed, validation), work / f"{strength}.onnx"
+        export(changed, graph, settled.temperature)
+        yield partial(predict, open_session(graph), calibration=settled)
 
 
 def lit(pairs: list[Pair], contrast: float, gains: tuple[float, float, float]) -> Views:
@@ -59,33 +51,24 @@ def lit(pairs: list[Pair], contrast: float, gains: tuple[float, float, float]) -
         yield moved.clip(0, 255).astype(np.uint8), mask
 
 
-def row(made: list[Way], shown: Views) -> str:
-    """Dice without and with, and the paired difference."""
-    found = np.array([[dice(predict(session, frame, to), truth) for session, to in made] for frame, truth in shown])
-    gain = bootstrap(found[:, 1] - found[:, 0])
-    return f"{found[:, 0].mean():.3f} | {found[:, 1].mean():.3f} | {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
-
-
 def main() -> None:
     """Measure and print."""
     options, parts = parser(__doc__).parse_args(), data()
-    test, second = (read_parts(options.root, (part,)) for part in (parts.headline, parts.unseen[0]))
+    test, second = both_centres(options.root, parts)
     _, validation = read_training(options.root, parts)
     print("| | frames | as they are | moved | moved - as they are |\n|---|---|---|---|---|", flush=True)
-    for path in sorted(options.models.glob("*/*/manifest.json")):
-        manifest = read_json(path)
-        if manifest["precision"] != "fp32" or (options.names and manifest["name"] not in options.names):
+    for model in published(options):
+        if model.manifest["precision"] != "fp32":
             continue
-        spec = Network(factory=manifest["training"]["network"], size=manifest["input"]["height"])
+        spec = Network(factory=model.manifest["training"]["network"], size=model.manifest["input"]["height"])
+        shown = {
+            f"test, {len(test)}": frames(test),
+            f"{parts.unseen[0].root.name}, {len(second)}": frames(second),
+            **{f"test, {name}": lit(test, *light) for name, light in LIGHTS.items()},
+        }
         with TemporaryDirectory() as work:
-            made = ways(path.parent, spec, load_frames(validation, spec.size), Path(work))
-            shown = {
-                f"test, {len(test)}": frames(test),
-                f"{parts.unseen[0].root.name}, {len(second)}": frames(second),
-                **{f"test, {name}": lit(test, *light) for name, light in LIGHTS.items()},
-            }
-            for name, views in shown.items():
-                print(f"| `{manifest['name']}` | {name} | {row(made, views)} |", flush=True)
+            without, moved = ways(model, spec, load_frames(validation, spec.size), Path(work))
+            print_gains(model.name, shown, (without, moved))
 
 
 if __name__ == "__main__":

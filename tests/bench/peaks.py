@@ -6,18 +6,18 @@ without a polyp in which something is marked. Nothing is chosen by it; `python -
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import onnxruntime
 
 from pruning.calibration import Calibration, cap_unsure
 from pruning.crops import squares
-from pruning.data import Pair, read_pairs, read_parts
+from pruning.data import Pair, read_pairs
 from pruning.fit import Bytes, fit, fit_back
 from pruning.metrics import Mask, dice
 from pruning.sessions import input_size, run
-from tests.bench.published import data, frames, parser, published
+from tests.bench.published import Views, both_centres, data, frames, parser, published
 
 PEAKS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
 
@@ -37,7 +37,7 @@ def curve(
     return means
 
 
-def crops(pairs: list[Pair]) -> Iterator[tuple[Bytes, Mask]]:
+def crops(pairs: list[Pair]) -> Views:
     """Squares of the frames without a polyp, and empty masks."""
     for crop in squares(pairs):
         yield crop, np.zeros(crop.shape[:2], bool)
@@ -51,7 +51,7 @@ def any_mark(mask: Mask, _truth: Mask) -> float:
 def main() -> None:
     """Measure and print."""
     options, parts = parser(__doc__).parse_args(), data()
-    test, second = (read_parts(options.root, (part,)) for part in (parts.headline, parts.unseen[0]))
+    test, second = both_centres(options.root, parts)
     negatives = read_pairs(options.root / parts.negatives) if parts.negatives else []
     centre = parts.unseen[0].root.name
     print(f"| | peak | {' | '.join(f'{peak:g}' for peak in PEAKS)} |\n{'|---' * (len(PEAKS) + 2)}|", flush=True)

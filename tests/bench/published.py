@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from pruning.calibration import Calibration
 from pruning.config import Data, read_recipe
-from pruning.data import Pair
+from pruning.data import Pair, read_parts
 from pruning.fit import Bytes
-from pruning.metrics import Mask
+from pruning.metrics import Mask, bootstrap, dice
 from pruning.runs import read_json
 from pruning.sessions import open_session
 
 RECIPE = Path("pruning/configs/polyp-lite0.toml")
 
 
+Views = Iterator[tuple[Bytes, Mask]]  # frames uint8 [H, W, 3] and their masks, bool [H, W]
+Way = Callable[[Bytes], Mask]  # to segment a frame
+
+
 @dataclass(frozen=True)
 class Published:
     """A model as it ships."""
 
+    folder: Path
     manifest: dict[str, Any]
     session: onnxruntime.InferenceSession
 
@@ -53,7 +59,7 @@ def published(options: argparse.Namespace) -> Iterator[Published]:
     for path in sorted(options.models.glob("*/*/manifest.json")):
         manifest = read_json(path)
         if not options.names or manifest["name"] in options.names:
-            yield Published(manifest, open_session(path.with_name("model.onnx")))
+            yield Published(path.parent, manifest, open_session(path.with_name("model.onnx")))
 
 
 def data() -> Data:
@@ -61,8 +67,23 @@ def data() -> Data:
     return read_recipe(RECIPE).data
 
 
-def frames(pairs: list[Pair]) -> Iterator[tuple[Bytes, Mask]]:
-    """Frames uint8 [H, W, 3] and their masks, bool [H, W]."""
+def both_centres(root: Path, parts: Data) -> tuple[list[Pair], list[Pair]]:
+    """The test frames, and those of the second centre."""
+    return read_parts(root, (parts.headline,)), read_parts(root, (parts.unseen[0],))
+
+
+def frames(pairs: list[Pair]) -> Views:
+    """The pairs as they are."""
     for pair in pairs:
         frame, mask = pair.read()
         yield frame, mask.astype(bool)
+
+
+def print_gains(name: str, shown: dict[str, Views], ways: tuple[Way, Way]) -> None:
+    """A row for each kind of views: Dice one way, the other way, and the paired difference."""
+    for kind, views in shown.items():
+        found = np.array([[dice(way(frame), truth) for way in ways] for frame, truth in views])
+        before, after = found.mean(0)
+        gain = bootstrap(found[:, 1] - found[:, 0])
+        paired = f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+        print(f"| `{name}` | {kind} | {before:.3f} | {after:.3f} | {paired} |", flush=True)

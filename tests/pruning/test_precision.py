@@ -108,9 +108,7 @@ def test_only_depthwise_weights_use_all_8_bits(tmp_path):
 def test_fp16_weights_have_16_bits(graphs):
     folder, _ = graphs
     model = onnx.load(folder / "fp16.onnx")
-    weights = {node.input[1] for node in model.graph.node if node.op_type == "Conv"}
-    types = {value.data_type for value in model.graph.initializer if value.name in weights}
-    assert types == {TensorProto.FLOAT16}
+    assert all(value.data_type != TensorProto.FLOAT for value in model.graph.initializer if len(value.dims) == 4)
     assert (folder / "fp16.onnx").stat().st_size < 0.7 * (folder / "fp32.onnx").stat().st_size
 
 
