@@ -5,13 +5,13 @@
 - Threshold: the one nearest to 0.5 whose Dice is within `TOLERANCE` of the best of a grid.
 - Peak: an area of the mask counts only where its probability reaches the peak somewhere (hysteresis, Canny 1986), which
   clears frames without polyps. It lies at half the log-odds of the least sure validation frame that was found, so that
-  frames twice as unsure are found still.
+  frames twice as unsure are found still. A recipe may raise it, to a share of polyp-free squares that are marked.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -46,13 +46,23 @@ class Calibration:
         return cls(threshold=manifest["threshold"], peak=manifest.get("peak", 0.0))
 
 
-def calibrate(network: Checkpoint, validation: Frames) -> Calibration:
-    """Fit temperature, then threshold, then peak, at the network's size."""
+def calibrate(network: Checkpoint, validation: Frames, free: Frames | None = None, marks: float = 1.0) -> Calibration:
+    """Fit temperature, then threshold, then peak, at the network's size.
+
+    Args:
+        free: frames without a polyp.
+        marks: share of them that may be marked; the peak is raised for it.
+    """
     logits = frame_logits(network.network, network.spec, validation.images)  # [N, S, S]
     truth = validation.masks[:, 0]  # [N, S, S]
     temperature = fit_temperature(logits, truth)
     probability = torch.sigmoid(logits / temperature).numpy()
-    return settle(probability, truth.numpy().astype(bool), temperature)
+    settled = settle(probability, truth.numpy().astype(bool), temperature)
+    if not free:
+        return settled
+    unwanted = frame_logits(network.network, network.spec, free.images)
+    highest = torch.sigmoid(unwanted / settled.temperature).amax((1, 2)).numpy()
+    return replace(settled, peak=max(settled.peak, least_peak(highest, marks)))
 
 
 def settle(probability: npt.NDArray[np.float32], truth: Mask, temperature: float) -> Calibration:
@@ -91,6 +101,12 @@ def choose_peak(probability: npt.NDArray[np.float32], truth: Mask) -> float:
     least = min((float(peak) for peak in peaks if peak > 0.5), default=0.5)
     odds = least / max(1 - least, 1e-6)
     return math.sqrt(odds) / (1 + math.sqrt(odds))
+
+
+def least_peak(highest: npt.NDArray[np.float32], marks: float) -> float:
+    """The least of four decimals that at most a share `marks` of N frames reach, by their highest probability, [N]."""
+    above = np.sort(highest)[::-1][int(marks * len(highest))]
+    return min(0.9999, math.floor(float(above) * 1e4 + 1) / 1e4)
 
 
 def cap_unsure(probability: npt.NDArray[np.float32], calibration: Calibration) -> npt.NDArray[np.float32]:

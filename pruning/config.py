@@ -148,6 +148,14 @@ class Prune(Section):
         return self
 
 
+class Calibrate(Section):
+    """Where the peak lies, beside what found polyps settle."""
+
+    marks: Share | None = Field(
+        None, description="raise the peak until at most this share of validation's polyp-free squares is marked"
+    )
+
+
 class Publish(Section):
     """Names of the model folders, and what their cards say."""
 
@@ -174,6 +182,7 @@ class Recipe(Section):
     prune: Prune
     finetune: Train = Field(description="after each step")
     polish: Train | None = Field(None, description="a longer fine-tuning after the last step")
+    calibrate: Calibrate = Calibrate(marks=None)
     publish: Publish
 
     @model_validator(mode="after")

@@ -5,7 +5,9 @@ train > (score > prune > recalibrate > finetune) for each step > calibrate > exp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from rich.progress import Progress
 
 from pruning import calibration, checkpoint, crops, export, latency, published, recovery, sensitivity
 from pruning.budgets import cut_to_share
+from pruning.calibration import Calibration
 from pruning.checkpoint import Checkpoint
 from pruning.config import Train
 from pruning.cost import conv_widths, count_macs, count_parameters
@@ -194,13 +197,22 @@ def fit_network(
 
 def calibrate(run: Run) -> None:
     """Settle temperature, threshold and peak of both networks on the validation part: writes calibration.json."""
-    _, validation = load_training_part(run, run.recipe.network.size)
-    settled = {}
+    settle, settled = _calibration(run), {}
     for variant in VARIANTS:
         network = checkpoint.load(require(run.network(variant), "train" if variant == "dense" else "finetune"))
-        settled[variant] = asdict(calibration.calibrate(network, validation))
+        settled[variant] = asdict(settle(network))
         console.print(f"{variant}: {settled[variant]}")
     write_json(run.calibration, settled)
+
+
+def _calibration(run: Run) -> Callable[[Checkpoint], Calibration]:
+    """How the recipe calibrates a network."""
+    size, marks = run.recipe.network.size, run.recipe.calibrate.marks
+    _, validation = load_training_part(run, size)
+    if marks is None:
+        return partial(calibration.calibrate, validation=validation)
+    free = crops.mucosa(read_training(run.root, run.recipe.data)[1], size)
+    return partial(calibration.calibrate, validation=validation, free=free, marks=marks)
 
 
 def export_graphs(run: Run) -> None:
@@ -243,13 +255,13 @@ def evaluate_steps(run: Run) -> None:
     """
     metrics = read_json(require(run.metrics, "evaluate"))
     pairs = read_parts(run.root, (run.recipe.data.headline,))
-    _, validation = load_training_part(run, run.recipe.network.size)
+    settle = _calibration(run)
     rows = [_row("dense", metrics["dense"], metrics["dense"])]
     graphs = [run.graph("dense")]
     for step in run.steps() if run.recipe.polish else run.steps()[:-1]:
         network = checkpoint.load(require(step.tuned, "finetune"))
         graphs.append(run.graph(f"step-{step.number}"))
-        settled = calibration.calibrate(network, validation)
+        settled = settle(network)
         export.export(network, graphs[-1], settled.temperature)
         scores = score_frames(open_session(graphs[-1]), pairs, settled)
         measured = {

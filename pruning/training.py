@@ -156,7 +156,10 @@ class Trainer:
         return total / len(pool)
 
     def _loss(self, batch: Frames, teacher: nn.Module | None) -> Tensor:
-        """Dice and cross-entropy against the masks, mixed with cross-entropy against the teacher."""
+        """Dice and cross-entropy against the masks, mixed with cross-entropy against the teacher.
+
+        What the teacher marks on a frame without a polyp is wrong, and is not taught.
+        """
         images, masks = augment(batch, self.transform, self.recipe.covered)
         inputs = normalise(images, self.start.spec)
         inputs = inputs.to(self.device, memory_format=torch.channels_last)
@@ -166,7 +169,7 @@ class Trainer:
         if teacher is None or not self.recipe.teacher:
             return loss
         with torch.no_grad(), self._autocast():
-            target = torch.sigmoid(teacher(inputs).float())
+            target = torch.sigmoid(teacher(inputs).float()) * masks.amax((1, 2, 3), keepdim=True).to(self.device)
         return torch.lerp(loss, F.binary_cross_entropy_with_logits(logits, target), self.recipe.teacher)
 
     def _autocast(self) -> torch.autocast:

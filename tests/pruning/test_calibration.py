@@ -1,10 +1,24 @@
 """Temperature, threshold and peak on made-up logits whose best answers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from pruning.calibration import Calibration, cap_unsure, choose_peak, choose_threshold, fit_temperature
+from pruning import checkpoint
+from pruning.calibration import (
+    Calibration,
+    calibrate,
+    cap_unsure,
+    choose_peak,
+    choose_threshold,
+    fit_temperature,
+    least_peak,
+)
+from pruning.data import Frames
+from pruning.training import frame_logits
+from tests.pruning.networks import spec
 
 
 def test_the_temperature_that_was_put_in_comes_out():
@@ -37,6 +51,33 @@ def test_the_peak_has_half_the_log_odds_of_the_least_sure_frame():
 
 def test_without_a_frame_that_was_found_every_area_counts():
     assert choose_peak(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), bool)) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("marks", "peak"),
+    [(0.5, 0.5001), (0.25, 0.7001), (0.3, 0.7001), (0.01, 0.9001)],
+    ids=["two", "one", "still one", "none"],
+)
+def test_the_peak_that_so_many_frames_reach(marks, peak):
+    highest = np.array([0.5, 0.9, 0.3, 0.7])
+    assert least_peak(highest, marks) == pytest.approx(peak)
+    assert (highest >= peak).sum() == int(marks * 4)
+
+
+def test_a_recipe_raises_the_peak_for_frames_without_a_polyp():
+    torch.manual_seed(0)
+    network = checkpoint.create(spec(width=4, depth=3))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (8, 3, 64, 64), dtype=torch.uint8, generator=generator)
+    masks = torch.zeros(8, 1, 64, 64, dtype=torch.uint8)
+    masks[:, :, 20:40, 20:40] = 1
+    validation = Frames(images[:4], masks[:4], list("abcd"))
+    free = Frames(images[4:], masks[4:] * 0, list("efgh"))
+    found, raised = calibrate(network, validation), calibrate(network, validation, free, marks=0.25)
+    assert replace(raised, peak=found.peak) == found
+    highest = torch.sigmoid(frame_logits(network.network, network.spec, free.images) / found.temperature).amax((1, 2))
+    assert (highest >= found.peak).sum() > 1
+    assert (highest >= raised.peak).sum() == 1
 
 
 def test_areas_that_are_nowhere_sure_stay_below_the_threshold():

@@ -108,6 +108,20 @@ def test_what_mucosa_shows_is_not_marked(parts, tmp_path):
     assert marked_with(0.5, steps=6) < 0.1, "16 frames and 8 of the others"
 
 
+def test_what_the_teacher_marks_without_a_polyp_is_not_taught(parts, tmp_path):
+    """The teacher marks an ellipse in other colours, and is all that the student follows where there is a polyp."""
+    training, validation = parts
+    other = Frames(training.images.flip(1), torch.zeros_like(training.masks), training.stems)
+    ellipse = training.masks[:, 0].bool()
+    teacher = trainer(tmp_path / "teacher", epochs=12, keep="last").run(training, validation, ignore, ignore)
+    student = trainer(tmp_path / "student", epochs=12, teacher=1.0, mucosa=0.5, keep="last")
+    done = student.run(training, validation, ignore, ignore, teacher.network, other)
+    marked = [(frame_logits(net.network, SPEC, other.images)[ellipse] > 0).float().mean() for net in (teacher, done)]
+    assert marked[0] > 0.7
+    assert marked[1] < 0.1
+    assert frame_dice(done.network, SPEC, validation, 0.5).mean() > 0.7
+
+
 @pytest.mark.parametrize(("share", "added"), [(0.0, 0), (0.25, 4), (0.5, 6)])
 def test_an_epoch_sees_all_training_frames_and_other_mucosa_each_time(parts, share, added):
     """Of 16 frames a half would be 8; there are 6 of mucosa."""
