@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from pruning import checkpoint
 from pruning.calibration import (
     Calibration,
     calibrate,
@@ -16,6 +16,7 @@ from pruning.calibration import (
     fit_temperature,
     least_peak,
 )
+from pruning.checkpoint import Checkpoint
 from pruning.data import Frames
 from pruning.training import frame_logits
 from tests.pruning.networks import spec
@@ -65,14 +66,17 @@ def test_the_peak_that_so_many_frames_reach(marks, peak):
 
 
 def test_a_recipe_raises_the_peak_for_frames_without_a_polyp():
-    torch.manual_seed(0)
-    network = checkpoint.create(spec(width=4, depth=3))
+    network = Checkpoint(spec(width=4, depth=3), [], nn.Conv2d(3, 1, 1))
+    nn.init.constant_(network.network.weight, 1.0)
+    nn.init.zeros_(network.network.bias)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (8, 3, 64, 64), dtype=torch.uint8, generator=generator)
     masks = torch.zeros(8, 1, 64, 64, dtype=torch.uint8)
     masks[:, :, 20:40, 20:40] = 1
     validation = Frames(images[:4], masks[:4], list("abcd"))
     free = Frames(images[4:], masks[4:] * 0, list("efgh"))
+    for image, column in zip(free.images, range(0, 64, 16), strict=True):
+        image[:, :, column:] = 0  # of different brightest pixels
     found, raised = calibrate(network, validation), calibrate(network, validation, free, marks=0.25)
     assert replace(raised, peak=found.peak) == found
     highest = torch.sigmoid(frame_logits(network.network, network.spec, free.images) / found.temperature).amax((1, 2))
