@@ -29,6 +29,12 @@ Root = Annotated[
 ]
 Model = Annotated[Path, typer.Argument(help="Published fp32 folder, such as models/polyp-lite0-pruned/1")]
 Origin = Annotated[Path, typer.Argument(help="Its recipe, such as runs/polyp-lite0/config.toml")]
+Marks = Annotated[
+    float | None,
+    typer.Option(
+        "--marks", min=0, max=0.99, help="First raise the peak, to this share of marked squares without a polyp"
+    ),
+]
 Models = Annotated[Path, typer.Option("--models", help="Where model folders are written")]
 
 HERE = Path()
@@ -107,9 +113,9 @@ def publish_models(folder: Folder, models: Models = Path("models"), root: Root =
 
 
 @app.command(name="remeasure")
-def remeasure_model(model: Model, recipe: Origin, root: Root = HERE) -> None:
+def remeasure_model(model: Model, recipe: Origin, marks: Marks = None, root: Root = HERE) -> None:
     """Measure a published model again and write its manifest and card anew; the graph stays."""
-    remeasure.remeasure(model, recipe, root)
+    remeasure.remeasure(model, recipe, root, marks)
 
 
 @app.command(name="quantise")

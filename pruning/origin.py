@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pruning.calibration import Calibration
+import numpy as np
+
+from pruning.calibration import Calibration, least_peak
 from pruning.config import Recipe, read_recipe, recipe_sha256
+from pruning.crops import squares
 from pruning.data import Pair, read_training
 from pruning.errors import ExportError
 from pruning.evaluate import FrameScores, score_frames
+from pruning.fit import fit
 from pruning.publish import read_schema, sha256
 from pruning.runs import read_json
-from pruning.sessions import open_session
+from pruning.sessions import input_size, open_session, run
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,14 @@ class Origin:
         A refit would follow single frames of the validation part: tests/bench/precision.py shows it.
         """
         return Calibration.of(self.manifest)
+
+    def raised(self, marks: float) -> Calibration:
+        """The same, with a peak that at most a share `marks` of the validation part's polyp-free squares reach."""
+        session = open_session(self.graph)
+        size = input_size(session)
+        free = squares(self.training()[1])
+        highest = np.array([run(session, fit(square, size)[None]).max() for square in free])
+        return replace(self.calibration, peak=max(self.calibration.peak, least_peak(highest, marks)))
 
     def check(self, recipe: Path) -> None:
         """Raises ExportError as `read` says."""

@@ -1,10 +1,12 @@
 """A published fp32 model measured anew: on the frames that its recipe names today, as they are fitted and scored today.
 
-The graph, the golden pair and the calibration stay; manifest and card get the new figures.
+The graph and the golden pair stay; manifest and card get the new figures. So does the calibration, unless a higher peak
+is asked for.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +23,21 @@ from pruning.runs import read_json, write_json
 from pruning.sessions import open_session
 
 
-def remeasure(folder: Path, recipe: Path, root: Path) -> None:
+def remeasure(folder: Path, recipe: Path, root: Path, marks: float | None = None) -> None:
     """Measure the model of `models/<name>/<version>` and write its manifest and card again.
 
     Args:
         recipe: the file that it was made by, which names the frames.
         root: what the recipe's relative paths are relative to.
+        marks: share of the validation part's polyp-free squares that may be marked; the peak is raised for it first.
 
     Raises:
         ExportError: `folder` is not fit for it, or the manifest breaks the schema; nothing is written then.
     """
     origin = Origin.read(folder, recipe, root)
     data = origin.recipe.data
+    if marks is not None:
+        origin = replace(origin, manifest={**origin.manifest, "peak": origin.raised(marks).peak})
     figures, test = measure(open_session(origin.graph), data, root, origin.calibration)
     manifest = {
         **origin.manifest,

@@ -15,9 +15,14 @@ import pytest
 from app import registry
 from pruning import cli, quantise, stations
 from pruning.comparison.methods import METHODS
+from pruning.config import read_recipe
+from pruning.crops import squares
+from pruning.data import read_training
 from pruning.errors import RunError
+from pruning.fit import fit
 from pruning.publish import publish
 from pruning.runs import Run
+from pruning.sessions import input_size, open_session, run
 from tests.pruning.dataset import write_tiny
 
 RECIPE = Path("tests/pruning/tiny.toml").read_text(encoding="utf-8")
@@ -225,6 +230,24 @@ def test_a_model_measured_anew_keeps_its_promise_and_gets_its_figures(finished, 
     card = (folder / "MODEL_CARD.md").read_text()
     assert "what lies inside the black border" in card
     assert ("`tiny-dense/1`, which it was pruned from, at that one's" in card) == (name == "tiny-pruned")
+
+
+def test_a_published_model_gets_a_peak_that_so_many_squares_reach(finished, say):
+    folder = finished / "models/tiny-pruned/1"
+    published = {path: path.read_bytes() for path in folder.iterdir()}
+    manifest = json.loads(published[folder / "manifest.json"])
+    _, validation = read_training(finished, read_recipe(finished / "my-recipe.toml").data)
+    session = open_session(folder / "model.onnx")
+    size = input_size(session)
+    highest = [run(session, fit(square, size)[None]).max() for square in squares(validation)]
+    code, text = say("remeasure", "models/tiny-pruned/1", "my-recipe.toml", "--marks", "0")
+    found = json.loads((folder / "manifest.json").read_text())
+    for path, content in published.items():
+        path.write_bytes(content)
+    assert code == 0, text
+    assert found["peak"] > max(highest)
+    assert found["peak"] == pytest.approx(max(manifest["peak"], *highest), abs=1e-4)
+    assert {name for name in found if found[name] != manifest[name]} <= {"peak", "quality", "false_positives"}
 
 
 QUANTISE = ("quantise", "models/tiny-pruned/1", "my-recipe.toml", "--precision")
