@@ -90,6 +90,10 @@ class Manifest(Strict):
         default=0.0,
         description="probability that a connected area has to reach somewhere to be polyp (hysteresis); 0: any area is",
     )
+    marks: Share | None = Field(
+        default=None,
+        description="share of validation's polyp-free squares that the peak was raised for; null: it was not raised",
+    )
     temperature: Annotated[float, Field(gt=0)] = Field(
         default=1.0, description="the graph divides its logits by it; 1: the probability is not calibrated"
     )

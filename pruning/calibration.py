@@ -34,19 +34,31 @@ TEMPERATURES = (0.25, 10.0)
 
 @dataclass(frozen=True)
 class Calibration:
-    """How logits become a mask: probability = sigmoid(logits / temperature), then `cap_unsure` and the threshold."""
+    """How logits become a mask: probability = sigmoid(logits / temperature), then `cap_unsure` and the threshold.
+
+    `marks` is the share of frames without a polyp that the peak was raised for, if it was.
+    """
 
     temperature: float = 1.0
     threshold: float = 0.5
     peak: float = 0.0
+    marks: float | None = None
 
     @classmethod
     def of(cls, manifest: dict[str, Any]) -> Calibration:
         """Of a published model, whose temperature is in its graph."""
-        return cls(threshold=manifest["threshold"], peak=manifest.get("peak", 0.0))
+        return cls(threshold=manifest["threshold"], peak=manifest.get("peak", 0.0), marks=manifest.get("marks"))
+
+    def raised(self, highest: npt.NDArray[np.float32], marks: float) -> Calibration:
+        """With the peak that at most a share `marks` of N frames without a polyp reach.
+
+        Args:
+            highest: of the probability in each frame, float32 [N].
+        """
+        return replace(self, peak=max(self.peak, least_peak(highest, marks)), marks=marks)
 
 
-def calibrate(network: Checkpoint, validation: Frames, free: Frames | None = None, marks: float = 1.0) -> Calibration:
+def calibrate(network: Checkpoint, validation: Frames, free: Frames | None = None, marks: float = 0.0) -> Calibration:
     """Fit temperature, then threshold, then peak, at the network's size.
 
     Args:
@@ -62,7 +74,7 @@ def calibrate(network: Checkpoint, validation: Frames, free: Frames | None = Non
         return settled
     unwanted = frame_logits(network.network, network.spec, free.images)
     highest = torch.sigmoid(unwanted / settled.temperature).amax((1, 2)).numpy()
-    return replace(settled, peak=max(settled.peak, least_peak(highest, marks)))
+    return settled.raised(highest, marks)
 
 
 def settle(probability: npt.NDArray[np.float32], truth: Mask, temperature: float) -> Calibration:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pruning.calibration import Calibration, least_peak
+from pruning.calibration import Calibration
 from pruning.config import Recipe, read_recipe, recipe_sha256
 from pruning.crops import squares
 from pruning.data import Pair, read_training
@@ -69,7 +69,7 @@ class Origin:
         size = input_size(session)
         free = squares(self.training()[1])
         highest = np.array([run(session, fit(square, size)[None]).max() for square in free])
-        return replace(self.calibration, peak=max(self.calibration.peak, least_peak(highest, marks)))
+        return self.calibration.raised(highest, marks)
 
     def check(self, recipe: Path) -> None:
         """Raises ExportError as `read` says."""

@@ -37,7 +37,8 @@ def remeasure(folder: Path, recipe: Path, root: Path, marks: float | None = None
     origin = Origin.read(folder, recipe, root)
     data = origin.recipe.data
     if marks is not None:
-        origin = replace(origin, manifest={**origin.manifest, "peak": origin.raised(marks).peak})
+        peak = origin.raised(marks).peak
+        origin = replace(origin, manifest={**origin.manifest, "peak": peak, "marks": marks})
     figures, test = measure(open_session(origin.graph), data, root, origin.calibration)
     manifest = {
         **origin.manifest,

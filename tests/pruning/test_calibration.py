@@ -78,7 +78,8 @@ def test_a_recipe_raises_the_peak_for_frames_without_a_polyp():
     for image, column in zip(free.images, range(0, 64, 16), strict=True):
         image[:, :, column:] = 0  # of different brightest pixels
     found, raised = calibrate(network, validation), calibrate(network, validation, free, marks=0.25)
-    assert replace(raised, peak=found.peak) == found
+    assert replace(raised, peak=found.peak, marks=None) == found
+    assert raised.marks == 0.25
     highest = torch.sigmoid(frame_logits(network.network, network.spec, free.images) / found.temperature).amax((1, 2))
     assert (highest >= found.peak).sum() > 1
     assert (highest >= raised.peak).sum() == 1

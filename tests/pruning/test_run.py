@@ -242,12 +242,15 @@ def test_a_published_model_gets_a_peak_that_so_many_squares_reach(finished, say)
     highest = [run(session, fit(square, size)[None]).max() for square in squares(validation)]
     code, text = say("remeasure", "models/tiny-pruned/1", "my-recipe.toml", "--marks", "0")
     found = json.loads((folder / "manifest.json").read_text())
+    card = (folder / "MODEL_CARD.md").read_text()
     for path, content in published.items():
         path.write_bytes(content)
     assert code == 0, text
+    assert "raised for at most 0% of validation's polyp-free squares" in card
+    assert found["marks"] == 0
     assert found["peak"] > max(highest)
     assert found["peak"] == pytest.approx(max(manifest["peak"], *highest), abs=1e-4)
-    assert {name for name in found if found[name] != manifest[name]} <= {"peak", "quality", "false_positives"}
+    assert {name for name in found if found[name] != manifest[name]} <= {"peak", "marks", "quality", "false_positives"}
 
 
 QUANTISE = ("quantise", "models/tiny-pruned/1", "my-recipe.toml", "--precision")
