@@ -14,8 +14,8 @@ PAD = 64 << 20  # bytes that the heap grows by at least
 def keep_freed_memory() -> None:
     """Tell glibc's malloc to hold on to what is freed; where there is another malloc, nothing changes.
 
-    By default it gives large blocks back to the system at once, and a training step takes hundreds of megabytes of
-    activations anew, page by page: a fifth to a quarter of its time on a CPU. It is for the whole process, and for good.
+    By default it gives large blocks back to the system at once, and a training step takes its activations anew, page
+    by page: a fifth to a quarter of its time on a CPU. It is for the whole process, and for good.
     """
     if platform.libc_ver()[0] != "glibc":
         return
