@@ -64,11 +64,17 @@ class Origin:
         return Calibration.of(self.manifest)
 
     def raised(self, marks: float) -> Calibration:
-        """The same, with a peak that at most a share `marks` of the validation part's polyp-free squares reach."""
+        """The same, with a peak that at most a share `marks` of the validation part's polyp-free squares reach.
+
+        Raises:
+            ExportError: no frame of the validation part has such a square.
+        """
         session = open_session(self.graph)
         size = input_size(session)
         free = squares(self.training()[1])
         highest = np.array([run(session, fit(square, size)[None]).max() for square in free])
+        if not highest.size:
+            raise ExportError(f"no validation frame of {self.id} has a square without a polyp: leave out --marks")
         return self.calibration.raised(highest, marks)
 
     def check(self, recipe: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app import registry
-from pruning import cli, quantise, stations
+from pruning import cli, origin, quantise, stations
 from pruning.comparison.methods import METHODS
 from pruning.config import read_recipe
 from pruning.crops import squares
@@ -251,6 +251,15 @@ def test_a_published_model_gets_a_peak_that_so_many_squares_reach(finished, say)
     assert found["peak"] > max(highest)
     assert found["peak"] == pytest.approx(max(manifest["peak"], *highest), abs=1e-4)
     assert {name for name in found if found[name] != manifest[name]} <= {"peak", "marks", "quality", "false_positives"}
+
+
+def test_a_peak_for_squares_needs_squares(finished, say, monkeypatch):
+    monkeypatch.setattr(origin, "squares", lambda _pairs: iter(()))
+    published = (finished / "models/tiny-pruned/1/manifest.json").read_bytes()
+    code, text = say("remeasure", "models/tiny-pruned/1", "my-recipe.toml", "--marks", "0.1")
+    assert code == 1
+    assert "leave out --marks" in " ".join(text.split())
+    assert (finished / "models/tiny-pruned/1/manifest.json").read_bytes() == published
 
 
 QUANTISE = ("quantise", "models/tiny-pruned/1", "my-recipe.toml", "--precision")
