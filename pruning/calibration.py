@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from pruning.checkpoint import Checkpoint
 from pruning.data import Frames
+from pruning.errors import DatasetError
 from pruning.metrics import Mask, dice
 from pruning.training import frame_logits
 
@@ -54,7 +55,14 @@ class Calibration:
 
         Args:
             highest: of the probability in each frame, float32 [N].
+
+        Raises:
+            DatasetError: there is no such frame.
         """
+        if not highest.size:
+            raise DatasetError(
+                "no validation frame has a square without a polyp: leave out --marks, or marks under [calibrate]"
+            )
         return replace(self, peak=max(self.peak, least_peak(highest, marks)), marks=marks)
 
 
@@ -64,13 +72,16 @@ def calibrate(network: Checkpoint, validation: Frames, free: Frames | None = Non
     Args:
         free: frames without a polyp.
         marks: share of them that may be marked; the peak is raised for it.
+
+    Raises:
+        DatasetError: `free` is empty.
     """
     logits = frame_logits(network.network, network.spec, validation.images)  # [N, S, S]
     truth = validation.masks[:, 0]  # [N, S, S]
     temperature = fit_temperature(logits, truth)
     probability = torch.sigmoid(logits / temperature).numpy()
     settled = settle(probability, truth.numpy().astype(bool), temperature)
-    if not free:
+    if free is None:
         return settled
     unwanted = frame_logits(network.network, network.spec, free.images)
     highest = torch.sigmoid(unwanted / settled.temperature).amax((1, 2)).numpy()

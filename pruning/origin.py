@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +63,18 @@ class Origin:
         """
         return Calibration.of(self.manifest)
 
-    def raised(self, marks: float) -> Calibration:
+    def raised(self, marks: float) -> Origin:
         """The same, with a peak that at most a share `marks` of the validation part's polyp-free squares reach.
 
         Raises:
-            ExportError: no frame of the validation part has such a square.
+            DatasetError: no frame of the validation part has such a square.
         """
         session = open_session(self.graph)
         size = input_size(session)
         free = squares(self.training()[1])
         highest = np.array([run(session, fit(square, size)[None]).max() for square in free])
-        if not highest.size:
-            raise ExportError(f"no validation frame of {self.id} has a square without a polyp: leave out --marks")
-        return self.calibration.raised(highest, marks)
+        peak = self.calibration.raised(highest, marks).peak
+        return replace(self, manifest={**self.manifest, "peak": peak, "marks": marks})
 
     def check(self, recipe: Path) -> None:
         """Raises ExportError as `read` says."""

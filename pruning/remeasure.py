@@ -6,7 +6,6 @@ is asked for.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,13 @@ def remeasure(folder: Path, recipe: Path, root: Path, marks: float | None = None
         marks: share of the validation part's polyp-free squares that may be marked; the peak is raised for it first.
 
     Raises:
+        DatasetError: a frame cannot be read, or none has a square for `marks`; nothing is written then.
         ExportError: `folder` is not fit for it, or the manifest breaks the schema; nothing is written then.
     """
     origin = Origin.read(folder, recipe, root)
     data = origin.recipe.data
     if marks is not None:
-        peak = origin.raised(marks).peak
-        origin = replace(origin, manifest={**origin.manifest, "peak": peak, "marks": marks})
+        origin = origin.raised(marks)
     figures, test = measure(open_session(origin.graph), data, root, origin.calibration)
     manifest = {
         **origin.manifest,

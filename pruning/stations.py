@@ -208,11 +208,9 @@ def calibrate(run: Run) -> None:
 def _calibration(run: Run) -> Callable[[Checkpoint], Calibration]:
     """How the recipe calibrates a network."""
     size, marks = run.recipe.network.size, run.recipe.calibrate.marks
-    _, validation = load_training_part(run, size)
-    if marks is None:
-        return partial(calibration.calibrate, validation=validation)
-    free = crops.mucosa(read_training(run.root, run.recipe.data)[1], size)
-    return partial(calibration.calibrate, validation=validation, free=free, marks=marks)
+    _, pairs = read_training(run.root, run.recipe.data)
+    settle = partial(calibration.calibrate, validation=load_frames(pairs, size))
+    return settle if marks is None else partial(settle, free=crops.mucosa(pairs, size), marks=marks)
 
 
 def export_graphs(run: Run) -> None:
@@ -301,8 +299,8 @@ def measure_sensitivity(run: Run, frames: int) -> None:
     dense = checkpoint.load(require(run.dense, "train"))
     groups = find_groups(dense.network, recipe.network.size, recipe.prune.protect)
     scores = load_scores(require(run.step(1).scores, "score"))
-    _, validation = load_training_part(run, recipe.network.size)
-    sample = draw(validation, frames, recipe.seed)
+    _, pairs = read_training(run.root, recipe.data)
+    sample = draw(load_frames(pairs, recipe.network.size), frames, recipe.seed)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("sensitivity", total=len(groups))
         found = sensitivity.measure(

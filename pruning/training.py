@@ -161,15 +161,16 @@ class Trainer:
         What the teacher marks on a frame without a polyp is wrong, and is not taught.
         """
         images, masks = augment(batch, self.transform, self.recipe.covered)
+        masks = masks.to(self.device)
         inputs = normalise(images, self.start.spec)
         inputs = inputs.to(self.device, memory_format=torch.channels_last)
         with self._autocast(), DepthwiseInFull():
             logits = self.network(inputs).float()
-        loss: Tensor = self.loss(logits, masks.to(self.device))
+        loss: Tensor = self.loss(logits, masks)
         if teacher is None or not self.recipe.teacher:
             return loss
         with torch.no_grad(), self._autocast():
-            target = torch.sigmoid(teacher(inputs).float()) * masks.amax((1, 2, 3), keepdim=True).to(self.device)
+            target = torch.sigmoid(teacher(inputs).float()) * masks.amax((1, 2, 3), keepdim=True)
         return torch.lerp(loss, F.binary_cross_entropy_with_logits(logits, target), self.recipe.teacher)
 
     def _autocast(self) -> torch.autocast:

@@ -253,6 +253,22 @@ def test_a_published_model_gets_a_peak_that_so_many_squares_reach(finished, say)
     assert {name for name in found if found[name] != manifest[name]} <= {"peak", "marks", "quality", "false_positives"}
 
 
+def test_a_recipe_settles_the_peak_by_squares(finished, say):
+    folder = finished / "runs/my-recipe"
+    kept = {folder / name: (folder / name).read_bytes() for name in ("config.toml", "calibration.json")}
+    before = json.loads(kept[folder / "calibration.json"])
+    (folder / "config.toml").write_bytes(kept[folder / "config.toml"] + b"\n[calibrate]\nmarks = 0.25\n")
+    code, text = say("calibrate", "runs/my-recipe")
+    after = json.loads((folder / "calibration.json").read_text())
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert code == 0, text
+    for variant, settled in after.items():
+        assert settled["marks"] == 0.25
+        assert settled["peak"] >= before[variant]["peak"]
+        assert {**settled, "peak": 0, "marks": None} == {**before[variant], "peak": 0}
+
+
 def test_a_peak_for_squares_needs_squares(finished, say, monkeypatch):
     monkeypatch.setattr(origin, "squares", lambda _pairs: iter(()))
     published = (finished / "models/tiny-pruned/1/manifest.json").read_bytes()

@@ -31,6 +31,17 @@ def ignore(*_):
     pass
 
 
+def recoloured(frames):
+    """The ellipses in other colours, as what is no polyp."""
+    return Frames(frames.images.flip(1), torch.zeros_like(frames.masks), frames.stems)
+
+
+def marked(found, frames):
+    """Share of the recoloured ellipses' pixels that a network marks."""
+    ellipse = frames.masks[:, 0].bool()
+    return (frame_logits(found.network, SPEC, recoloured(frames).images)[ellipse] > 0).float().mean().item()
+
+
 def test_it_learns_to_segment_the_ellipse(parts, tmp_path):
     epochs = []
     done = trainer(tmp_path, epochs=12).run(*parts, epochs.append, ignore)
@@ -91,8 +102,7 @@ def test_the_teacher_is_followed_where_the_masks_are_not(parts, tmp_path):
 def test_what_mucosa_shows_is_not_marked(parts, tmp_path):
     """An ellipse in other colours is marked too, unless frames say that it is no polyp."""
     training, validation = parts
-    other = Frames(training.images.flip(1), torch.zeros_like(training.masks), training.stems)
-    ellipse = training.masks[:, 0].bool()
+    other = recoloured(training)
 
     def marked_with(share, steps):
         student = trainer(tmp_path / str(share), epochs=12, mucosa=share, keep="last")
@@ -102,7 +112,7 @@ def test_what_mucosa_shows_is_not_marked(parts, tmp_path):
         )
         assert ticks == [(step, steps) for _ in range(12) for step in range(1, steps + 1)]
         assert frame_dice(done.network, SPEC, validation, 0.5).mean() > 0.7
-        return (frame_logits(done.network, SPEC, other.images)[ellipse] > 0).float().mean().item()
+        return marked(done, training)
 
     assert marked_with(0.0, steps=4) > 0.7
     assert marked_with(0.5, steps=6) < 0.1, "16 frames and 8 of the others"
@@ -111,14 +121,11 @@ def test_what_mucosa_shows_is_not_marked(parts, tmp_path):
 def test_what_the_teacher_marks_without_a_polyp_is_not_taught(parts, tmp_path):
     """The teacher marks an ellipse in other colours, and is all that the student follows where there is a polyp."""
     training, validation = parts
-    other = Frames(training.images.flip(1), torch.zeros_like(training.masks), training.stems)
-    ellipse = training.masks[:, 0].bool()
     teacher = trainer(tmp_path / "teacher", epochs=12, keep="last").run(training, validation, ignore, ignore)
     student = trainer(tmp_path / "student", epochs=12, teacher=1.0, mucosa=0.5, keep="last")
-    done = student.run(training, validation, ignore, ignore, teacher.network, other)
-    marked = [(frame_logits(net.network, SPEC, other.images)[ellipse] > 0).float().mean() for net in (teacher, done)]
-    assert marked[0] > 0.7
-    assert marked[1] < 0.1
+    done = student.run(training, validation, ignore, ignore, teacher.network, recoloured(training))
+    assert marked(teacher, training) > 0.7
+    assert marked(done, training) < 0.1
     assert frame_dice(done.network, SPEC, validation, 0.5).mean() > 0.7
 
 
