@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnx_ir
 from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from pruning.bias_correction import CONVOLUTIONS, correct
 from pruning.data import Pair
 from pruning.fit import fit
+from pruning.rewriting import copy_whole_pixels
 from pruning.sessions import input_size, open_session
 
 FRAMES = 16  # of the training part, whose activations give the ranges
@@ -92,7 +94,10 @@ def convert(
     """
     with TemporaryDirectory() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(graph, prepared, skip_symbolic_shape=True)  # folds what it can, and infers shapes
+        model = onnx_ir.load(graph)
+        copy_whole_pixels(model)
+        onnx_ir.save(model, prepared)
+        quant_pre_process(prepared, prepared, skip_symbolic_shape=True)  # folds what it can, and infers shapes
         layers = onnx.load(prepared).graph
         overrides = {"TensorQuantOverrides": dict.fromkeys(depthwise_weights(layers), WHOLE_RANGE)}
         extra_options = {**EXTRAS, **overrides, **(extras or {})}

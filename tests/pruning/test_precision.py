@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -74,6 +75,24 @@ def test_int8_weights_have_a_scale_for_each_channel_and_both_ends_stay_float(gra
         assert 2 * 255 * np.abs(values[weight].astype(int)).max() < 2**15  # no pair of products saturates
         assert values[scale].size in values[weight].shape[:2]  # of the outputs, second where transposed
     assert writers["probability"].op_type == "Squeeze"
+
+
+def test_int8_copies_whole_pixels_where_it_scales_up_and_transposes_no_more_than_the_ends(tmp_path):
+    write_dataset(tmp_path, 2)
+    export.export(checkpoint.create(spec(factory="unet-lite0", pretrained=False)), tmp_path / "fp32.onnx")
+    int8.convert(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", read_pairs(tmp_path), corrected=False)
+    model = onnx.load(computed(tmp_path / "int8.onnx", tmp_path / "computed.onnx"))
+    operators = [node.op_type for node in model.graph.node]
+    assert operators.count("Gather") == 2 * 4  # columns and rows, for each level of the decoder
+    assert operators.count("Transpose") <= 3  # the frame's bytes, and what the first and last convolutions exchange
+
+
+def computed(path, target):
+    """The graph as onnxruntime's own passes leave it: what is computed on this processor."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(target), 3
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return target
 
 
 def test_only_depthwise_weights_use_all_8_bits(tmp_path):

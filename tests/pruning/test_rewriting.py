@@ -31,13 +31,14 @@ def graph(divisor="temperature", more="", last=""):
 
 def outputs(model, tmp_path):
     onnx.save(model, tmp_path / "model.onnx")
-    frame = np.random.default_rng(0).normal(size=(1, 1, 4, 4)).astype(np.float32)
-    return open_session(tmp_path / "model.onnx").run(None, {"x": frame})
+    session = open_session(tmp_path / "model.onnx")
+    shape = [size if isinstance(size, int) else 2 for size in session.get_inputs()[0].shape]
+    return session.run(None, {"x": np.random.default_rng(0).normal(size=shape).astype(np.float32)})
 
 
-def rewritten(model):
+def rewritten(model, rewrite=rewriting.speed_up):
     changed = onnx_ir.serde.deserialize_model(model)
-    rewriting.speed_up(changed)
+    rewrite(changed)
     return onnx_ir.serde.serialize_model(changed)
 
 
@@ -72,3 +73,40 @@ def test_every_exported_graph_is_rewritten(tmp_path):
     path = tmp_path / "model.onnx"
     export.export(checkpoint.create(spec(factory="unet-lite0", pretrained=False)), path, temperature=1.5)
     assert operators(onnx.load(path))[-4:] == ["Div", "Resize", "Sigmoid", "Squeeze"]
+
+
+ENLARGED = """
+<ir_version: 10, opset_import: ["" : 20]>
+g (float[{shape}] x) => (float[] y)
+<float[4] scales = {{{scales}}}>
+{{
+    y = Resize <mode = "{mode}", coordinate_transformation_mode = "{coordinates}", nearest_mode = "floor"> (x, , scales)
+}}
+"""
+
+
+def enlarged(shape="N, 3, 4, 5", scales="1, 1, 2, 3", mode="nearest", coordinates="asymmetric"):
+    return parser.parse_model(ENLARGED.format(shape=shape, scales=scales, mode=mode, coordinates=coordinates))
+
+
+def test_nearest_neighbours_are_copied_as_whole_pixels_and_rows(tmp_path):
+    before = enlarged()
+    after = rewritten(before, rewriting.copy_whole_pixels)
+    assert operators(after) == ["Transpose", "Gather", "Gather", "Transpose"]
+    (found,), (wanted,) = outputs(after, tmp_path), outputs(before, tmp_path)
+    assert found.shape == (2, 3, 8, 15)
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"mode": "linear"},
+        {"coordinates": "half_pixel"},
+        {"scales": "1, 1, 1.5, 2"},
+        {"scales": "1, 2, 2, 2"},
+        {"shape": "1, 3, H, 5"},
+    ],
+)
+def test_other_ways_to_scale_up_stay(other):
+    assert operators(rewritten(enlarged(**other), rewriting.copy_whole_pixels)) == ["Resize"]
