@@ -28,7 +28,7 @@ RUN = (
     "docs/frontend.md",
     "docs/benchmark.md",
 )  # whose commands this module runs; other pages have tests of their own
-PAGES = ("README.md", *sorted(map(str, Path("docs").glob("*.md"))))
+PAGES = ("README.md", *sorted(map(str, Path("docs").rglob("*.md"))))
 TEXTS = {page: Path(page).read_text(encoding="utf-8") for page in RUN}
 SIZE = (528, 622)
 NODE = shutil.which("node")
@@ -122,5 +122,13 @@ def test_there_is_something_to_run():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_somewhere(page):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", Path(page).read_text(encoding="utf-8")):
-        assert (Path(page).parent / target).exists(), target
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", Path(page).read_text(encoding="utf-8")):
+        path = Path(page).parent / target if target else Path(page)
+        assert path.exists(), target
+        assert not heading or heading in anchors(path.read_text(encoding="utf-8")), f"{target}#{heading}"
+
+
+def anchors(text: str) -> list[str]:
+    """What GitHub names the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]

@@ -1,4 +1,4 @@
-"""Turns -> figures -> the tables of docs/results.md."""
+"""Turns -> figures -> the tables of docs/results/serving.md."""
 
 from __future__ import annotations
 
