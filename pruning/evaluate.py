@@ -41,6 +41,10 @@ class FrameScores:
         """The summary with four decimals, for a file."""
         return {name: interval.rounded() for name, interval in self.summary().items()}
 
+    def by_frame(self) -> dict[str, float]:
+        """Dice by name, with four decimals, for a file."""
+        return dict(zip(self.stems, self.dice.round(4).tolist(), strict=True))
+
 
 @dataclass(frozen=True)
 class FalsePositives:
@@ -105,13 +109,15 @@ def measure(
     test = score_frames(session, read_parts(root, (data.headline,)), calibration)
     figures: dict[str, Any] = {
         **test.rounded(),
-        "frames": dict(zip(test.stems, test.dice.round(4).tolist(), strict=True)),
+        "frames": test.by_frame(),
         "unseen": [],
+        "unseen_frames": [],
     }
     for part in data.unseen:
         scores = score_frames(session, read_parts(root, (part,)), calibration)
         about = {"dataset": part.root.name, "split": part.split_name, "frames": len(scores.stems)}
         figures["unseen"].append({**about, **scores.rounded()})
+        figures["unseen_frames"].append(scores.by_frame())
     found = (false_positives(session, name, frames, calibration) for name, frames in _polyp_free(data, root))
     figures["false_positives"] = [vars(marked) for marked in found if marked.frames]
     return figures, test

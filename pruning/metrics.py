@@ -22,6 +22,10 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    def signed(self) -> str:
+        """Of a difference: each figure with its sign."""
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
     def rounded(self) -> dict[str, float]:
         """Four decimals, for a manifest."""
         return {key: round(value, 4) for key, value in asdict(self).items()}

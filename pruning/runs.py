@@ -40,6 +40,8 @@ from pruning.config import Recipe, read_recipe
 from pruning.errors import RunError
 from pruning.training import Epoch
 
+VARIANTS = ("dense", "pruned")  # of the network: before anything is removed, and after all steps
+
 
 class Run:
     """Paths of one run, and its recipe.

@@ -29,11 +29,9 @@ from pruning.evaluate import FrameScores, measure, score_frames
 from pruning.grouping import find_groups
 from pruning.metrics import bootstrap
 from pruning.progress import TrainingProgress, console, tell_quality
-from pruning.runs import Run, Step, read_json, require, write_json
+from pruning.runs import VARIANTS, Run, Step, read_json, require, write_json
 from pruning.sessions import open_session
 from pruning.training import Trainer, frame_dice
-
-VARIANTS = ("dense", "pruned")
 
 
 def load_training_part(run: Run, size: int) -> tuple[Frames, Frames]:
@@ -265,7 +263,7 @@ def evaluate_steps(run: Run) -> None:
         measured = {
             "macs": count_macs(network.network, run.recipe.network.size),
             "parameters": count_parameters(network.network),
-            "frames": dict(zip(scores.stems, scores.dice.round(4).tolist(), strict=True)),
+            "frames": scores.by_frame(),
         }
         rows.append(_row(f"step {step.number}", measured, metrics["dense"]))
     rows.append(_row("final", metrics["pruned"], metrics["dense"]))

@@ -57,7 +57,7 @@ class Row:
             str(self.before),
             str(self.after),
             f"{self.lowest:.3f} to {self.highest:.3f} ({self.seeds})",
-            f"{self.against.mean:+.3f} [{self.against.low:+.3f}, {self.against.high:+.3f}]" if self.against else "",
+            self.against.signed() if self.against else "",
         ]
 
     def flat(self) -> dict[str, Any]:

@@ -106,13 +106,13 @@ def test_a_run_of_another_network_is_no_start(finished, tmp_path):
 
 
 def seeded(finished, folder, seed):
-    """A copy of the finished run with another seed, whose test frames have a Dice of seed / 10."""
+    """A copy of the finished run with another seed, whose Dice is .4 before pruning and seed / 10 afterwards."""
     shutil.copytree(finished / "runs/my-recipe", folder)
     config = folder / "config.toml"
     config.write_text(config.read_text().replace('name = "tiny"', f'name = "tiny"\nseed = {seed}'))
     metrics = json.loads((folder / "metrics.json").read_text())
-    frames = dict.fromkeys(metrics["pruned"]["frames"], seed / 10)
-    metrics["pruned"].update(frames=frames, dice={"mean": seed / 10, "low": 0, "high": 1})
+    for variant, dice in (("dense", 0.4), ("pruned", seed / 10)):
+        metrics[variant]["frames"] = dict.fromkeys(metrics[variant]["frames"], dice)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return str(folder)
 
@@ -122,9 +122,12 @@ def test_seeds_are_told_together(finished, tmp_path, say):
     code, text = say("seeds", *runs)
     assert code == 0
     assert "| | seed 3 | seed 5 | seed 7 | mean | range |" in text
-    assert "| Dice, test | 0.300 | 0.500 | 0.700 | 0.500 [0.500, 0.500] | 0.300 to 0.700 |" in text
-    assert "| Dice, data, all |" in text
-    assert "marked of 1 without polyps, negatives |" in text
+    assert "| Dice, test: dense | 0.400 | 0.400 | 0.400 | 0.400 [0.400, 0.400] | 0.400 to 0.400 |" in text
+    assert "| Dice, test: pruned | 0.300 | 0.500 | 0.700 | 0.500 [0.500, 0.500] | 0.300 to 0.700 |" in text
+    difference = "-0.100 | +0.100 | +0.300 | +0.100 [+0.100, +0.100] | -0.100 to +0.300"
+    assert f"| Dice, test: pruned minus dense | {difference} |" in text
+    assert "| Dice, data, all: pruned minus dense |" in text
+    assert "| marked of 1 without polyps, negatives: dense |" in text
 
 
 def test_runs_of_another_recipe_are_no_seeds(finished, tmp_path, say):
