@@ -19,8 +19,9 @@ from pruning.golden import synthetic_frame
 from pruning.rewriting import speed_up
 from pruning.sessions import open_session, run
 
-# Two CPU implementations of the same convolutions differ by about 1e-6 in probability; a wrong graph by far more.
-TOLERANCE = 1e-4
+# Of probability. Two implementations of the same convolutions differ by about 1e-6, and of colour transfer's means by
+# 5e-6 of the input, which moved the probability of one in six networks by 1.1e-4. A wrong graph is off by far more.
+TOLERANCE = 1e-3
 
 
 def export(checkpoint: Checkpoint, path: Path, temperature: float = 1.0) -> float:
