@@ -23,10 +23,10 @@ def table(runs: list[Run]) -> str:
     paired: of the same seed on the same frame.
 
     Raises:
-        RunError: a run is not evaluated, or two of them differ in more than their seed or have the same.
+        RunError: a run is not evaluated, or by an older version; two differ in more than their seed, or share it.
     """
     _check([run.recipe for run in runs])
-    measured = [read_json(require(run.metrics, "evaluate")) for run in runs]
+    measured = [_read(run) for run in runs]
     lines = [_line("", [*(f"seed {run.recipe.seed}" for run in runs), "mean", "range"]), "|---" * (len(runs) + 3) + "|"]
     for name, dense, pruned in _dices(measured):
         lines += [_overlap(f"{name}: dense", dense), _overlap(f"{name}: pruned", pruned)]
@@ -43,6 +43,15 @@ def _check(recipes: list[Recipe]) -> None:
     others = {recipe.model_copy(update={"seed": 0}).model_dump_json() for recipe in recipes}
     if len(others) > 1 or len(seeds) < len(recipes):
         raise RunError("the recipes of these runs must be the same but for their seeds, and each seed another")
+
+
+def _read(run: Run) -> dict[str, Any]:
+    metrics: dict[str, Any] = read_json(require(run.metrics, "evaluate"))
+    if not all("unseen_frames" in metrics[variant] for variant in VARIANTS):
+        raise RunError(
+            f"{run.metrics} has no Dice by frame: write it anew with `python -m pruning evaluate {run.folder}`"
+        )
+    return metrics
 
 
 def _dices(measured: list[dict[str, Any]]) -> Iterator[tuple[str, Scores, Scores]]:

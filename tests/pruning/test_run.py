@@ -139,6 +139,16 @@ def test_runs_of_another_recipe_are_no_seeds(finished, tmp_path, say):
     assert (code, "must be the same but for their seeds" in text) == (1, True)
 
 
+def test_seeds_ask_for_what_an_older_version_did_not_write(finished, tmp_path, say):
+    run = seeded(finished, tmp_path / "3", 3)
+    path = tmp_path / "3/metrics.json"
+    metrics = json.loads(path.read_text())
+    del metrics["pruned"]["unseen_frames"]
+    path.write_text(json.dumps(metrics))
+    code, text = say("seeds", run)
+    assert (code, "has no Dice by frame: write it anew with `python -m pruning evaluate" in text) == (1, True)
+
+
 def test_every_station_left_its_file(finished):
     run = finished / "runs/my-recipe"
     for name in (
