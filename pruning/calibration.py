@@ -22,8 +22,9 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 
+from pruning import crops
 from pruning.checkpoint import Checkpoint
-from pruning.data import Frames
+from pruning.data import Frames, Pair, load_frames
 from pruning.errors import DatasetError
 from pruning.metrics import Mask, dice
 from pruning.training import frame_logits
@@ -86,6 +87,18 @@ def calibrate(network: Checkpoint, validation: Frames, free: Frames | None = Non
     unwanted = frame_logits(network.network, network.spec, free.images)
     highest = torch.sigmoid(unwanted / settled.temperature).amax((1, 2)).numpy()
     return settled.raised(highest, marks)
+
+
+def settle_on(pairs: list[Pair], network: Checkpoint, marks: float | None) -> Calibration:
+    """Calibrate on the pairs of the validation part, with their polyp-free squares where a share `marks` is asked for.
+
+    Raises:
+        DatasetError: no pair has such a square.
+    """
+    frames = load_frames(pairs, network.spec.size)
+    if marks is None:
+        return calibrate(network, frames)
+    return calibrate(network, frames, crops.mucosa(pairs, network.spec.size), marks)
 
 
 def settle(probability: npt.NDArray[np.float32], truth: Mask, temperature: float) -> Calibration:

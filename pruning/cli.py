@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pruning import comparison, publish, quantise, remeasure, report, seeds, stations
+from pruning import comparison, publish, quantise, remeasure, report, resize, seeds, stations
 from pruning.errors import PruningError
 from pruning.progress import console
 from pruning.runs import Run
@@ -116,6 +116,17 @@ def publish_models(folder: Folder, models: Models = Path("models"), root: Root =
 def remeasure_model(model: Model, recipe: Origin, marks: Marks = None, root: Root = HERE) -> None:
     """Measure a published model again and write its manifest and card anew; the graph stays."""
     remeasure.remeasure(model, recipe, root, marks)
+
+
+@app.command(name="resize")
+def resize_model(
+    model: Model,
+    recipe: Origin,
+    size: Annotated[int, typer.Option(min=32, help="Height and width of the frames, a multiple of 32")],
+    root: Root = HERE,
+) -> None:
+    """Write a published model for frames of another size as its next version: same weights, calibrated anew."""
+    console.print(f"published {resize.resize(model, recipe, size, root)}")
 
 
 @app.command(name="quantise")

@@ -45,7 +45,7 @@ def remeasure(folder: Path, recipe: Path, root: Path, marks: float | None = None
         **quality(data, figures),
     }
     validate(manifest, folder.resolve().parents[1])
-    card = render_card(manifest, origin.recipe, beside=_beside(origin, test))
+    card = render_card(manifest, origin.recipe, beside=beside(origin, origin.graph, test))
     partial = folder / ".partial"
     write_json(partial, manifest)
     partial.replace(folder / "manifest.json")
@@ -54,8 +54,8 @@ def remeasure(folder: Path, recipe: Path, root: Path, marks: float | None = None
     tell_quality(origin.id, figures)
 
 
-def _beside(origin: Origin, test: FrameScores) -> dict[str, Any] | None:
-    """How it compares with the published model that it was pruned from, as that one is: at its own size."""
+def beside(origin: Origin, graph: Path, test: FrameScores) -> dict[str, Any] | None:
+    """How a graph of it compares with the published model that it was pruned from, as that one is: at its own size."""
     if origin.manifest["pruned_from"] is None:
         return None
     folder = origin.folder.resolve().parents[1] / origin.manifest["pruned_from"]
@@ -66,5 +66,5 @@ def _beside(origin: Origin, test: FrameScores) -> dict[str, Any] | None:
     return {
         "name": f"`{origin.manifest['pruned_from']}`, which it was pruned from, at that one's {size} × {size}",
         "difference": bootstrap(test.dice - before.dice).rounded(),
-        "latency": latency.compare(folder / "model.onnx", origin.graph).as_dict(),
+        "latency": latency.compare(folder / "model.onnx", graph).as_dict(),
     }

@@ -5,9 +5,7 @@ train > (score > prune > recalibrate > finetune) for each step > calibrate > exp
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,20 +193,17 @@ def fit_network(
 
 def calibrate(run: Run) -> None:
     """Settle temperature, threshold and peak of both networks on the validation part: writes calibration.json."""
-    settle, settled = _calibration(run), {}
+    settled = {}
     for variant in VARIANTS:
         network = checkpoint.load(require(run.network(variant), "train" if variant == "dense" else "finetune"))
-        settled[variant] = asdict(settle(network))
+        settled[variant] = asdict(_settle(run, network))
         console.print(f"{variant}: {settled[variant]}")
     write_json(run.calibration, settled)
 
 
-def _calibration(run: Run) -> Callable[[Checkpoint], Calibration]:
-    """How the recipe calibrates a network."""
-    size, marks = run.recipe.network.size, run.recipe.calibrate.marks
+def _settle(run: Run, network: Checkpoint) -> Calibration:
     _, pairs = read_training(run.root, run.recipe.data)
-    settle = partial(calibration.calibrate, validation=load_frames(pairs, size))
-    return settle if marks is None else partial(settle, free=crops.mucosa(pairs, size), marks=marks)
+    return calibration.settle_on(pairs, network, run.recipe.calibrate.marks)
 
 
 def export_graphs(run: Run) -> None:
@@ -251,13 +246,12 @@ def evaluate_steps(run: Run) -> None:
     """
     metrics = read_json(require(run.metrics, "evaluate"))
     pairs = read_parts(run.root, (run.recipe.data.headline,))
-    settle = _calibration(run)
     rows = [_row("dense", metrics["dense"], metrics["dense"])]
     graphs = [run.graph("dense")]
     for step in run.steps() if run.recipe.polish else run.steps()[:-1]:
         network = checkpoint.load(require(step.tuned, "finetune"))
         graphs.append(run.graph(f"step-{step.number}"))
-        settled = settle(network)
+        settled = _settle(run, network)
         export.export(network, graphs[-1], settled.temperature)
         scores = score_frames(open_session(graphs[-1]), pairs, settled)
         measured = {

@@ -11,15 +11,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from app import registry
-from pruning import cli, origin, quantise, stations
+from pruning import checkpoint, cli, origin, quantise, stations
+from pruning.calibration import settle_on
 from pruning.comparison.methods import METHODS
 from pruning.config import read_recipe
 from pruning.crops import squares
 from pruning.data import read_training
+from pruning.deploy import Deployed
 from pruning.errors import RunError
 from pruning.fit import fit
+from pruning.golden import synthetic_frame
 from pruning.publish import publish
 from pruning.runs import Run
 from pruning.sessions import input_size, open_session, run
@@ -28,7 +32,7 @@ from tests.pruning.dataset import write_tiny
 RECIPE = Path("tests/pruning/tiny.toml").read_text(encoding="utf-8")
 SCHEMA = Path("models/manifest.schema.json").resolve()
 PAGE = Path("docs/research.md").read_text(encoding="utf-8")
-RUN, PUBLISH, _, SENSITIVITY, COMPARE, _ = (
+RUN, PUBLISH, _, _, SENSITIVITY, COMPARE, _ = (
     shlex.split(line, comments=True)[3:] for line in re.findall(r"^python -m pruning .+", PAGE, re.M)
 )
 
@@ -291,6 +295,36 @@ def test_a_peak_for_squares_needs_squares(finished, say, monkeypatch):
     assert (finished / "models/tiny-pruned/1/manifest.json").read_bytes() == published
 
 
+def test_a_model_for_frames_of_another_size_is_a_version_of_its_own(finished, say):
+    models = finished / "models"
+    before = {path: path.read_bytes() for path in models.rglob("*") if path.is_file()}
+    code, text = say("resize", "models/tiny-pruned/1", "my-recipe.toml", "--size", "96")
+    assert code == 0, text
+    folder = models / "tiny-pruned/2"
+    assert {path: path.read_bytes() for path in before} == before
+    first, second = (json.loads((models / f"tiny-pruned/{n}/manifest.json").read_text()) for n in (1, 2))
+    assert (second["version"], second["input"]["height"], second["input"]["width"]) == ("2", 96, 96)
+    assert second["macs"] == first["macs"] * 96**2 / 64**2
+    assert [second[name] for name in ("widths", "parameters", "training")] == [
+        first[name] for name in ("widths", "parameters", "training")
+    ]
+    recipe = read_recipe(finished / "my-recipe.toml")
+    network = checkpoint.load(finished / "runs/my-recipe/pruned.pt")
+    network.spec = network.spec.model_copy(update={"size": 96})
+    settled = settle_on(read_training(finished, recipe.data)[1], network, None)
+    for name in ("temperature", "threshold", "peak"):
+        assert second[name] == pytest.approx(getattr(settled, name), abs=2e-3), name
+    frames = synthetic_frame(96)[None]
+    with torch.no_grad():
+        expected = Deployed(network.network, network.spec, settled.temperature)(torch.from_numpy(frames))
+    assert run(open_session(folder / "model.onnx"), frames) == pytest.approx(expected.numpy(), abs=2e-3)
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "resize models/tiny-pruned/<version> pruning/configs/tiny.toml --size 96" in card
+    found = registry.scan(models, threads=1, preference="cpu")
+    assert found.resolve("tiny-pruned/2").manifest.input.height == 96
+    shutil.rmtree(folder)
+
+
 QUANTISE = ("quantise", "models/tiny-pruned/1", "my-recipe.toml", "--precision")
 
 
@@ -338,6 +372,9 @@ def test_another_recipe_than_the_models_own_is_refused(finished, say):
     [
         (("quantise", "models/none/1", "my-recipe.toml"), "name a published folder"),
         (("remeasure", "models/none/1", "my-recipe.toml"), "name a published folder"),
+        (("resize", "models/none/1", "my-recipe.toml", "--size", "96"), "name a published folder"),
+        (("resize", "models/tiny-pruned/1", "my-recipe.toml", "--size", "64"), "for frames of 64 × 64 already"),
+        (("resize", "models/tiny-pruned/1", "my-recipe.toml", "--size", "100"), "must be a multiple of 32"),
         (("score", "runs/none"), "cannot read the recipe"),
         (("score", "runs/my-recipe"), "every step of runs/my-recipe is finished"),
         (("train", "other.toml", "--run", "runs/my-recipe"), "holds a run of another recipe"),
