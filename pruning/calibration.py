@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -89,16 +91,13 @@ def calibrate(network: Checkpoint, validation: Frames, free: Frames | None = Non
     return settled.raised(highest, marks)
 
 
-def settle_on(pairs: list[Pair], network: Checkpoint, marks: float | None) -> Calibration:
-    """Calibrate on the pairs of the validation part, with their polyp-free squares where a share `marks` is asked for.
+def calibrator(pairs: list[Pair], size: int, marks: float | None) -> Callable[[Checkpoint], Calibration]:
+    """What calibrates networks of one size on these pairs, and on their polyp-free squares where `marks` is a share.
 
-    Raises:
-        DatasetError: no pair has such a square.
+    It raises DatasetError where no pair has such a square.
     """
-    frames = load_frames(pairs, network.spec.size)
-    if marks is None:
-        return calibrate(network, frames)
-    return calibrate(network, frames, crops.mucosa(pairs, network.spec.size), marks)
+    settle = partial(calibrate, validation=load_frames(pairs, size))
+    return settle if marks is None else partial(settle, free=crops.mucosa(pairs, size), marks=marks)
 
 
 def settle(probability: npt.NDArray[np.float32], truth: Mask, temperature: float) -> Calibration:

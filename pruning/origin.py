@@ -51,6 +51,11 @@ class Origin:
         return self.folder / "model.onnx"
 
     @property
+    def models(self) -> Path:
+        """The models folder that it lies in."""
+        return self.folder.resolve().parents[1]
+
+    @property
     def id(self) -> str:
         """`name/version`."""
         return f"{self.manifest['name']}/{self.manifest['version']}"

@@ -30,10 +30,21 @@ TINY = 1e-8  # a filter with smaller weights is dead
 
 
 def read(folder: Path, spec: Network, frames: Frames) -> Checkpoint:
-    """The network of `models/<name>/<version>`, for frames of the size in `spec`.
+    """The network of `models/<name>/<version>`, for frames of the size in `spec`, ready to be trained.
 
     Args:
         frames: training frames that batch norm's statistics are measured on.
+
+    Raises:
+        RunError: as `refill`.
+    """
+    found, norms = refill(folder, spec)
+    unfold(found, norms, frames)
+    return found
+
+
+def refill(folder: Path, spec: Network) -> tuple[Checkpoint, dict[str, Norm]]:
+    """The network as the graph has it, ready to be exported, and its batch norms, which only scale and shift.
 
     Raises:
         RunError: it is no fp32 model or another network's, or what comes out computes something else than the graph.
@@ -50,8 +61,7 @@ def read(folder: Path, spec: Network, frames: Frames) -> Checkpoint:
     graph = onnx.load(folder / "model.onnx").graph
     fill(found.network, norms, {part.name: onnx.numpy_helper.to_array(part) for part in graph.initializer})
     _prove(found, folder, manifest["temperature"])
-    unfold(found, norms, frames)
-    return Checkpoint(spec, history, found.network)
+    return Checkpoint(spec, history, found.network), norms
 
 
 def narrow(found: Checkpoint, widths: dict[str, int]) -> History:

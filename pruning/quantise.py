@@ -42,7 +42,7 @@ def quantise(folder: Path, recipe: Path, precision: Precision, root: Path) -> Pa
         ExportError: `folder` is not fit for it, or the manifest breaks the schema.
     """
     origin = Origin.read(folder, recipe, root)
-    target = folder.resolve().parents[1] / f"{origin.manifest['name']}-{precision}" / origin.manifest["version"]
+    target = origin.models / f"{origin.manifest['name']}-{precision}" / origin.manifest["version"]
     if target.exists():
         raise PrecisionError(f"{target} is there already: remove it first")
     training, validation = origin.training()

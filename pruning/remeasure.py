@@ -44,7 +44,7 @@ def remeasure(folder: Path, recipe: Path, root: Path, marks: float | None = None
         "input": {**origin.manifest["input"], "fit": FIT},
         **quality(data, figures),
     }
-    validate(manifest, folder.resolve().parents[1])
+    validate(manifest, origin.models)
     card = render_card(manifest, origin.recipe, beside=beside(origin, origin.graph, test))
     partial = folder / ".partial"
     write_json(partial, manifest)
@@ -58,7 +58,7 @@ def beside(origin: Origin, graph: Path, test: FrameScores) -> dict[str, Any] | N
     """How a graph of it compares with the published model that it was pruned from, as that one is: at its own size."""
     if origin.manifest["pruned_from"] is None:
         return None
-    folder = origin.folder.resolve().parents[1] / origin.manifest["pruned_from"]
+    folder = origin.models / origin.manifest["pruned_from"]
     manifest = read_json(folder / "manifest.json")
     pairs = read_parts(origin.root, (origin.recipe.data.headline,))
     before = score_frames(open_session(folder / "model.onnx"), pairs, Calibration.of(manifest))

@@ -12,10 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pruning import export, published
-from pruning.calibration import settle_on
+from pruning.calibration import calibrator
 from pruning.checkpoint import Checkpoint
 from pruning.cost import count_macs
-from pruning.data import load_frames
 from pruning.errors import ExportError
 from pruning.evaluate import measure
 from pruning.origin import Origin
@@ -44,15 +43,15 @@ def resize(folder: Path, recipe: Path, size: int, root: Path) -> Path:
     if size == origin.manifest["input"]["height"]:
         raise ExportError(f"{origin.id} is for frames of {size} × {size} already: name another --size")
     found = read_weights(origin, size)
-    settled = settle_on(origin.training()[1], found, origin.calibration.marks)
-    data, models = origin.recipe.data, origin.folder.resolve().parents[1]
+    settled = calibrator(origin.training()[1], size, origin.calibration.marks)(found)
+    data = origin.recipe.data
     with TemporaryDirectory() as work:
         graph = Path(work) / "model.onnx"
         export.export(found, graph, settled.temperature)
         figures, test = measure(open_session(graph), data, root, settled)
         manifest = {
             **origin.manifest,
-            "version": next_version(models, [origin.manifest["name"]]),
+            "version": next_version(origin.models, [origin.manifest["name"]]),
             "sha256": sha256(graph),
             "input": {**origin.manifest["input"], "height": size, "width": size},
             **asdict(settled),
@@ -60,14 +59,14 @@ def resize(folder: Path, recipe: Path, size: int, root: Path) -> Path:
             **quality(data, figures),
             "created": today(),
         }
-        validate(manifest, models)
+        validate(manifest, origin.models)
         card = render_card(manifest, origin.recipe, beside=beside(origin, graph, test))
         tell_quality(f"{manifest['name']}/{manifest['version']}", figures)
-        return write_folder(graph, manifest, card, models / manifest["name"] / manifest["version"])
+        return write_folder(graph, manifest, card, origin.models / manifest["name"] / manifest["version"])
 
 
 def read_weights(origin: Origin, size: int) -> Checkpoint:
     """The network in the graph, for frames of another size."""
     own = origin.recipe.network.model_copy(update={"size": origin.manifest["input"]["height"]})
-    found = published.read(origin.folder, own, load_frames(origin.training()[1], own.size))
+    found, _ = published.refill(origin.folder, own)
     return Checkpoint(own.model_copy(update={"size": size}), found.history, found.network)

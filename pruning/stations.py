@@ -5,6 +5,7 @@ train > (score > prune > recalibrate > finetune) for each step > calibrate > exp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -193,17 +194,17 @@ def fit_network(
 
 def calibrate(run: Run) -> None:
     """Settle temperature, threshold and peak of both networks on the validation part: writes calibration.json."""
-    settled = {}
+    settle, settled = _calibrator(run), {}
     for variant in VARIANTS:
         network = checkpoint.load(require(run.network(variant), "train" if variant == "dense" else "finetune"))
-        settled[variant] = asdict(_settle(run, network))
+        settled[variant] = asdict(settle(network))
         console.print(f"{variant}: {settled[variant]}")
     write_json(run.calibration, settled)
 
 
-def _settle(run: Run, network: Checkpoint) -> Calibration:
+def _calibrator(run: Run) -> Callable[[Checkpoint], Calibration]:
     _, pairs = read_training(run.root, run.recipe.data)
-    return calibration.settle_on(pairs, network, run.recipe.calibrate.marks)
+    return calibration.calibrator(pairs, run.recipe.network.size, run.recipe.calibrate.marks)
 
 
 def export_graphs(run: Run) -> None:
@@ -246,12 +247,13 @@ def evaluate_steps(run: Run) -> None:
     """
     metrics = read_json(require(run.metrics, "evaluate"))
     pairs = read_parts(run.root, (run.recipe.data.headline,))
+    settle = _calibrator(run)
     rows = [_row("dense", metrics["dense"], metrics["dense"])]
     graphs = [run.graph("dense")]
     for step in run.steps() if run.recipe.polish else run.steps()[:-1]:
         network = checkpoint.load(require(step.tuned, "finetune"))
         graphs.append(run.graph(f"step-{step.number}"))
-        settled = _settle(run, network)
+        settled = settle(network)
         export.export(network, graphs[-1], settled.temperature)
         scores = score_frames(open_session(graphs[-1]), pairs, settled)
         measured = {

@@ -19,7 +19,7 @@ from pruning.config import Network
 from pruning.data import Frames, Pair, load_frames, read_training
 from pruning.evaluate import predict
 from pruning.export import export
-from pruning.published import read
+from pruning.published import refill
 from pruning.sessions import open_session
 from tests.bench.published import Published, Views, Way, both_centres, data, frames, parser, print_gains, published
 
@@ -35,7 +35,7 @@ LIGHTS: dict[str, Light] = {
 
 def ways(model: Published, spec: Network, validation: Frames, work: Path) -> Iterator[Way]:
     """The model at each strength, exported and calibrated anew."""
-    found = read(model.folder, spec, validation)
+    found, _ = refill(model.folder, spec)
     for strength in STRENGTHS:
         changed = Checkpoint(spec.model_copy(update={"colour_transfer": strength}), found.history, found.network)
         settled, graph = calibrate(changed, validation), work / f"{strength}.onnx"

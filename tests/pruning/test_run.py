@@ -15,7 +15,7 @@ import torch
 
 from app import registry
 from pruning import checkpoint, cli, origin, quantise, stations
-from pruning.calibration import settle_on
+from pruning.calibration import calibrator
 from pruning.comparison.methods import METHODS
 from pruning.config import read_recipe
 from pruning.crops import squares
@@ -311,7 +311,7 @@ def test_a_model_for_frames_of_another_size_is_a_version_of_its_own(finished, sa
     recipe = read_recipe(finished / "my-recipe.toml")
     network = checkpoint.load(finished / "runs/my-recipe/pruned.pt")
     network.spec = network.spec.model_copy(update={"size": 96})
-    settled = settle_on(read_training(finished, recipe.data)[1], network, None)
+    settled = calibrator(read_training(finished, recipe.data)[1], 96, None)(network)
     for name in ("temperature", "threshold", "peak"):
         assert second[name] == pytest.approx(getattr(settled, name), abs=2e-3), name
     frames = synthetic_frame(96)[None]
