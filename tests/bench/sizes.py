@@ -1,7 +1,8 @@
 """Small polyps and large ones: python -m tests.bench.sizes --root DATA
 
 Every model as it ships, on the test frames and a second centre's, by the polyp's share of the endoscope's picture: mean
-Dice, and the share of frames whose polyp is missed.
+Dice, the share of frames whose polyp is missed, and, where it is not, which share of the mask is polyp (precision) and
+which share of the polyp is in the mask (recall).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pruning.data import Pair, read_parts
-from pruning.evaluate import score_frames
+from pruning.evaluate import masks
 from pruning.fit import field
+from pruning.metrics import Mask, dice
 from tests.bench.published import data, frames, parser, published
 
 EDGES = (0, 0.02, 0.04, 0.08, 0.16, 0.3, 1)
@@ -26,10 +28,21 @@ def spans_of(pairs: list[Pair]) -> NDArray[np.int64]:
     return np.digitize(sizes, EDGES[1:-1])
 
 
-def row(dices: NDArray[np.float64], spans: NDArray[np.int64]) -> str:
-    """Dice and misses, for each span."""
-    parts = [dices[spans == span] for span in range(len(EDGES) - 1)]
-    return " | ".join(f"{part.mean():.3f}, {(part < MISSED).mean():.0%}" if len(part) else "" for part in parts)
+def overlap(mask: Mask, truth: Mask) -> tuple[float, float, float]:
+    """Dice, precision and recall of a frame; the last two are NaN where the polyp is missed."""
+    score = dice(mask, truth)
+    if score < MISSED:
+        return score, np.nan, np.nan
+    shared = (mask & truth).sum()
+    return score, shared / mask.sum(), shared / truth.sum()
+
+
+def cell(overlaps: NDArray[np.float64]) -> str:
+    """Dice and misses, precision and recall, of float64 [N, 3]."""
+    if not len(overlaps):
+        return ""
+    score, precision, recall = np.nanmean(overlaps, axis=0)
+    return f"{score:.3f}, {(overlaps[:, 0] < MISSED).mean():.0%}, {precision:.2f} / {recall:.2f}"
 
 
 def main() -> None:
@@ -43,8 +56,9 @@ def main() -> None:
         counts = np.bincount(spans, minlength=len(names))
         print(f"| {part.root.name} | | {' | '.join(str(count) for count in counts)} |", flush=True)
         for model in published(options):
-            dices = score_frames(model.session, pairs, model.calibration).dice
-            print(f"| `{model.name}` | {part.root.name} | {row(dices, spans)} |", flush=True)
+            found = [overlap(mask, truth) for _, mask, truth in masks(model.session, pairs, model.calibration)]
+            cells = " | ".join(cell(np.array(found)[spans == span]) for span in range(len(names)))
+            print(f"| `{model.name}` | {part.root.name} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":
