@@ -56,8 +56,9 @@ def main() -> None:
         counts = np.bincount(spans, minlength=len(names))
         print(f"| {part.root.name} | | {' | '.join(str(count) for count in counts)} |", flush=True)
         for model in published(options):
-            found = [overlap(mask, truth) for _, mask, truth in masks(model.session, pairs, model.calibration)]
-            cells = " | ".join(cell(np.array(found)[spans == span]) for span in range(len(names)))
+            found = masks(model.session, pairs, model.calibration)
+            overlaps = np.array([overlap(mask, truth) for _, mask, truth in found])
+            cells = " | ".join(cell(overlaps[spans == span]) for span in range(len(names)))
             print(f"| `{model.name}` | {part.root.name} | {cells} |", flush=True)
 
 
