@@ -16,6 +16,7 @@ from pruning.cost import CostModel
 from pruning.criteria import Scores, score
 from pruning.cutting import select
 from pruning.data import Frames
+from pruning.errors import BudgetError
 from pruning.gates import gated, removing
 from pruning.groups import Group
 
@@ -41,14 +42,16 @@ def refine(
         scores: of the network as it is; not changed.
         cost: of the network, in what the budget counts.
 
-    Raises:
-        BudgetError: every group at the recipe's floor costs more than a round's budget.
+    Where a round's budget cannot be reached, the rounds end: the cut is refused then, and says why.
     """
     whole = cost.total(cost.full)
     singly = recipe.model_copy(update={"grid": 1})
     for number in range(1, recipe.rounds):
         smaller = whole * (budget / whole) ** (number / recipe.rounds)
-        gone = select(network, groups, scores, singly, cost, smaller, tolerance=1)
+        try:
+            gone = select(network, groups, scores, singly, cost, smaller, tolerance=1)
+        except BudgetError:
+            return scores
         with gated(network, removing(network, groups, gone)):
             fresh = score(network, spec, groups, frames, recipe, seed)
         scores = {name: _held(values, fresh[name], gone.get(name, [])) for name, values in scores.items()}

@@ -25,6 +25,7 @@ from pruning.errors import BudgetError
 from pruning.grouping import find_groups
 from pruning.groups import Group
 from pruning.progress import TrainingProgress, console
+from pruning.recovery import recalibrate
 from pruning.removal import remove
 from pruning.rounds import refine
 from pruning.runs import Run, require
@@ -126,14 +127,17 @@ class Study:
         }
 
     def cell(self, share: float, seed: int, method: Method) -> Cell:
-        """Prune by one method; Dice before and after fine-tuning."""
+        """Prune by one method, measure batch norm anew where the recipe does; Dice before and after fine-tuning."""
         small = self.dense()
         try:
             self._shrink(small, share, seed, method)
         except BudgetError as error:
             return Cell(share, method.name, seed, refused=str(error))
+        frames = self.run.recipe.prune.recalibrate
         if method.weights == "fresh":
             start_afresh(small.network, seed)
+        elif frames:
+            recalibrate(small.network, small.spec, draw(self.parts[0], frames, seed))
         before = frame_dice(small.network, small.spec, self.test, self.threshold)
         tuned = self._tune(small, f"{method.name}, {share:.0%}, seed {seed}", seed, method)
         after = frame_dice(tuned.network, tuned.spec, self.test, self.threshold)
