@@ -68,10 +68,10 @@ def counted(kind: str, network: nn.Module, size: int) -> int:
 
 
 def cost_model(kind: str, network: nn.Module, groups: list[Group], size: int) -> CostModel:
-    """The cost of a network by its widths, as far as it can be counted: MACs too where the budget is latency."""
-    if kind == "parameters":
-        return CostModel(network, groups, size, parameters, "parameters", count_parameters(network))
-    return CostModel(network, groups, size, macs, "MACs", count_macs(network, size))
+    """The cost of a network by its widths, for a budget that is counted."""
+    if kind == "macs":
+        return CostModel(network, groups, size, macs, "MACs", count_macs(network, size))
+    return CostModel(network, groups, size, parameters, "parameters", count_parameters(network))
 
 
 def cut_to_share(

@@ -156,6 +156,7 @@ def compare(
     scratch_epochs: Annotated[int, typer.Option(min=0, help="Of training the pruned architecture from scratch")] = 10,
     size: Annotated[int | None, typer.Option(help="Height and width of the frames; default the recipe's")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="A score is averaged over; default the recipe's")] = None,
+    cuts: Annotated[int, typer.Option(min=1, help="Cuts to each share, scored anew, not tuned in between")] = 1,
     grid: Annotated[int | None, typer.Option(min=1, help="Of widths, and their floor; default the recipe's")] = None,
     root: Root = HERE,
 ) -> None:
@@ -168,7 +169,9 @@ def compare(
         scratch_epochs=scratch_epochs,
         size=size or run.recipe.network.size,
         frames=frames or run.recipe.prune.frames,
+        cuts=cuts,
         grid=grid or run.recipe.prune.grid,
+        recalibrate=run.recipe.prune.recalibrate,
     )
     console.print(comparison.table(comparison.compare(run, settings, method or [])))
 

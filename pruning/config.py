@@ -122,9 +122,6 @@ class Prune(Section):
     reduction: Literal["image", "pixel"] = Field("image", description="where abs or sq is taken: after or before Σ_hw")
     normalise_gradient: bool = Field(True, description="each frame's gradient at the logits is scaled to L2 norm 1")
     frames: Positive = Field(256, description="training frames that a score is averaged over")
-    rounds: Positive = Field(
-        1, description="times that a step scores; each time without what a smaller step would take; 1 looks once"
-    )
     budget: Literal["macs", "parameters", "latency"] = Field("macs", description="what the steps are shares of")
     steps: tuple[Share, ...] = Field(description="share of the dense network's cost left after each step, falling")
     grid: Positive = Field(16, description="widths become multiples of this, rounded up")
@@ -148,8 +145,6 @@ class Prune(Section):
             raise ValueError("a random gradient has norm 1 by definition: leave out normalise_gradient = false")
         if self.reduction == "pixel" and self.criterion not in ("taylor-abs", "taylor-sq"):
             raise ValueError(f"criterion {self.criterion!r} has no reduction per pixel: leave out reduction = 'pixel'")
-        if self.rounds > 1 and not self.criterion.startswith("taylor"):
-            raise ValueError(f"criterion {self.criterion!r} finds the same in every round: leave out rounds")
         return self
 
 

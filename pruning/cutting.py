@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from pruning.checkpoint import Checkpoint
 from pruning.config import Prune
 from pruning.cost import CostModel
 from pruning.criteria import Scores
 from pruning.groups import Group
 from pruning.removal import remove
-from pruning.selection import TOLERANCE, Removed, Selection
+from pruning.selection import Removed, Selection
 from pruning.signs import keep_both_signs
-
-
-def select(
-    network: nn.Module,
-    groups: list[Group],
-    scores: Scores,
-    recipe: Prune,
-    cost: CostModel,
-    budget: float,
-    tolerance: float = TOLERANCE,
-) -> Removed:
-    """Channels whose removal leaves at most `budget`, and less by no more than `tolerance`; nothing is removed.
-
-    Raises:
-        BudgetError: no selection reaches the budget.
-    """
-    kept = keep_both_signs(network, groups, scores)
-    return Selection(cost, kept, recipe.grid, recipe.floor, recipe.cost_exponent, tolerance).select(budget)
 
 
 def cut(
@@ -53,6 +33,8 @@ def cut(
     """
     size = present.spec.size
     counted = cost or CostModel(present.network, groups, size)
-    removed = select(present.network, groups, scores, recipe, counted, budget)
+    kept = keep_both_signs(present.network, groups, scores)
+    selection = Selection(counted, kept, recipe.grid, recipe.floor, recipe.cost_exponent)
+    removed = selection.select(budget)
     present.history = [*present.history, *remove(present.network, size, removed)]
     return removed

@@ -31,33 +31,21 @@ class Selection:
 
     Widths fall to multiples of `grid`, never below `floor`; a width off the grid falls to the next multiple first.
     Example: 40 channels on a grid of 16 go 40 -> 32 -> 16.
-
-    Args:
-        tolerance: share of the budget that may be left unused.
     """
 
-    def __init__(
-        self,
-        cost: CostModel,
-        scores: Scores,
-        grid: int,
-        floor: int,
-        cost_exponent: float,
-        tolerance: float = TOLERANCE,
-    ) -> None:
+    def __init__(self, cost: CostModel, scores: Scores, grid: int, floor: int, cost_exponent: float) -> None:
         self.cost = cost
         self.order = {name: values.argsort(stable=True).tolist() for name, values in scores.items()}
         self.scores = {name: values.tolist() for name, values in scores.items()}
         self.grid = grid
         self.floor = floor
         self.cost_exponent = cost_exponent
-        self.tolerance = tolerance
 
     def select(self, budget: float) -> Removed:
-        """Channels to remove so that the network costs at most `budget`, and less by no more than the tolerance.
+        """Channels to remove so that the network costs at most `budget`, and at least 98% of it.
 
         Blocks go in the order of their rank; those that the last one made needless come back; if the widths then
-        still leave more than the tolerance unused, other widths of one group, then of two, are tried.
+        still leave more than 2% of the budget unused, other widths of one group, then of two, are tried.
 
         Raises:
             BudgetError: every group is at its floor and the network still costs more, or the steps of the width
@@ -110,18 +98,18 @@ class Selection:
                 kept.add(name)
 
     def _approach(self, widths: Widths, budget: float, dearer: float) -> Widths:
-        """Other widths of one group, or of two, that use the budget where the given ones leave too much of it.
+        """Other widths of one group, or of two, that use the budget where the given ones leave more than 2% of it.
 
         Raises:
             BudgetError: there are none; names the nearest cost below the budget, and above, where `dearer` is one.
         """
         total = self.cost.total(widths)
-        if total >= (1 - self.tolerance) * budget:
+        if total >= (1 - TOLERANCE) * budget:
             return widths
         seen = [total, dearer]
         for number in (1, 2):
             found = [(total - self.cost.change(widths, after), after) for after in self._others(number)]
-            near = [after for cost, after in found if (1 - self.tolerance) * budget <= cost <= budget]
+            near = [after for cost, after in found if (1 - TOLERANCE) * budget <= cost <= budget]
             if near:
                 chosen: Widths = min(near, key=lambda after: self._importance(after, widths))
                 return {**widths, **chosen}
@@ -129,7 +117,7 @@ class Selection:
         below, above = max(cost for cost in seen if cost <= budget), min(cost for cost in seen if cost > budget)
         raise BudgetError(
             f"no widths on a grid of {self.grid} with a floor of {self.floor} use the budget of {self._show(budget)} "
-            f"to within {self.tolerance:.0%}: the nearest that were found cost {self._show(below)} and "
+            f"to within {TOLERANCE:.0%}: the nearest that were found cost {self._show(below)} and "
             f"{self._show(above)}; make one of these the budget, or lower prune.grid"
         )
 

@@ -15,10 +15,10 @@ import torch
 from rich.progress import Progress
 
 from pruning import calibration, checkpoint, crops, export, latency, published, recovery, sensitivity
-from pruning.budgets import cost_model, cut_to_share
+from pruning.budgets import cut_to_share
 from pruning.calibration import Calibration
 from pruning.checkpoint import Checkpoint
-from pruning.config import Prune, Train
+from pruning.config import Train
 from pruning.cost import conv_widths, count_macs, count_parameters
 from pruning.criteria import Scores
 from pruning.criteria import score as score_channels
@@ -28,7 +28,6 @@ from pruning.evaluate import FrameScores, measure, score_frames
 from pruning.grouping import find_groups
 from pruning.metrics import bootstrap
 from pruning.progress import TrainingProgress, console, tell_quality
-from pruning.rounds import refine
 from pruning.runs import VARIANTS, Run, Step, read_json, require, write_json
 from pruning.sessions import open_session
 from pruning.training import Trainer, frame_dice
@@ -82,23 +81,13 @@ def score(run: Run) -> None:
     step = _unfinished(run)
     recipe = run.recipe
     present = checkpoint.load(require(run.before(step), "train"))
-    size = recipe.network.size
-    groups = find_groups(present.network, size, recipe.prune.protect)
+    groups = find_groups(present.network, recipe.network.size, recipe.prune.protect)
     sample = scoring_sample(run)
-    arguments = present.network, recipe.network, groups, sample, recipe.prune, recipe.seed
-    cost = cost_model(recipe.prune.budget, present.network, groups, size)
-    budget = cost.total(cost.full) * _share_of_before(recipe.prune, step)
-    scores = refine(*arguments, score_channels(*arguments), cost, budget)
+    scores = score_channels(present.network, recipe.network, groups, sample, recipe.prune, recipe.seed)
     step.folder.mkdir(parents=True, exist_ok=True)
     arrays = {name: values.numpy() for name, values in scores.items()}
     np.savez(step.scores, allow_pickle=False, **arrays)
     console.print(f"step {step.number}: scored {len(scores)} groups on {len(sample)} frames")
-
-
-def _share_of_before(recipe: Prune, step: Step) -> float:
-    """What a step leaves of the network that it starts from."""
-    before = (1.0, *recipe.steps)
-    return before[step.number] / before[step.number - 1]
 
 
 def scoring_sample(run: Run) -> Frames:

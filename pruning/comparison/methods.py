@@ -33,11 +33,8 @@ METHODS = (  # the first is what the others are compared with
     Method("taylor-abs, random gradient", {"criterion": "taylor-abs", "gradient": "random"}),
     Method("taylor-abs, cost ignored", {"criterion": "taylor-abs", "cost_exponent": 0.0}),
     Method("taylor-abs, per MAC", {"criterion": "taylor-abs", "cost_exponent": 1.0}),
-    Method("taylor-abs, 4 rounds", {"criterion": "taylor-abs", "rounds": 4}),
-    Method("taylor-abs, per MAC, 4 rounds", {"criterion": "taylor-abs", "cost_exponent": 1.0, "rounds": 4}),
     Method("taylor-sq", {"criterion": "taylor-sq"}),
     Method("taylor-sq, per pixel", {"criterion": "taylor-sq", "reduction": "pixel"}),
-    Method("taylor-sq, per pixel, 4 rounds", {"criterion": "taylor-sq", "reduction": "pixel", "rounds": 4}),
     Method("taylor-signed", {"criterion": "taylor-signed"}),
     Method("taylor-weight", {"criterion": "taylor-weight", "normalise_gradient": False}),  # as its paper has it
     Method("l1", {"criterion": "l1"}),
@@ -46,8 +43,7 @@ METHODS = (  # the first is what the others are compared with
     Method("uniform", {"criterion": "taylor-abs"}, widths="uniform"),
     Method("from scratch", {"criterion": "taylor-abs"}, weights="fresh"),
 )
-# What a method's changes start from.
-NEUTRAL = {"gradient": "loss", "normalise_gradient": True, "reduction": "image", "rounds": 1}
+NEUTRAL = {"gradient": "loss", "normalise_gradient": True, "reduction": "image"}  # what a method's changes start from
 
 
 def choose(names: list[str]) -> list[Method]:

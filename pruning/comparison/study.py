@@ -27,7 +27,6 @@ from pruning.groups import Group
 from pruning.progress import TrainingProgress, console
 from pruning.recovery import recalibrate
 from pruning.removal import remove
-from pruning.rounds import refine
 from pruning.runs import Run, require
 from pruning.stations import draw, load_training_part
 from pruning.training import Trainer, frame_dice
@@ -42,7 +41,9 @@ class Settings:
         seeds: of the frames that are scored on, of random scores and gradients, and of fine-tuning.
         epochs: of fine-tuning. scratch_epochs: of training from scratch.
         size: height and width of the frames. frames: how many a score is averaged over.
+        cuts: to each share in this many equal ratios, scoring anew each time, without fine-tuning in between.
         grid: widths are multiples of it, and none falls below it.
+        recalibrate: training frames that batch norm is measured anew on before anything is tuned; 0 leaves it.
     """
 
     shares: tuple[float, ...]
@@ -51,7 +52,9 @@ class Settings:
     scratch_epochs: int
     size: int
     frames: int
+    cuts: int
     grid: int
+    recalibrate: int
 
     def fixed(self) -> dict[str, int]:
         """What has to be the same for all cells of a table; shares, seeds and methods can be added later."""
@@ -127,17 +130,16 @@ class Study:
         }
 
     def cell(self, share: float, seed: int, method: Method) -> Cell:
-        """Prune by one method, measure batch norm anew where the recipe does; Dice before and after fine-tuning."""
+        """Prune by one method and measure batch norm anew; Dice before and after fine-tuning."""
         small = self.dense()
         try:
             self._shrink(small, share, seed, method)
         except BudgetError as error:
             return Cell(share, method.name, seed, refused=str(error))
-        frames = self.run.recipe.prune.recalibrate
         if method.weights == "fresh":
             start_afresh(small.network, seed)
-        elif frames:
-            recalibrate(small.network, small.spec, draw(self.parts[0], frames, seed))
+        elif self.settings.recalibrate:
+            recalibrate(small.network, small.spec, draw(self.parts[0], self.settings.recalibrate, seed))
         before = frame_dice(small.network, small.spec, self.test, self.threshold)
         tuned = self._tune(small, f"{method.name}, {share:.0%}, seed {seed}", seed, method)
         after = frame_dice(tuned.network, tuned.spec, self.test, self.threshold)
@@ -146,16 +148,23 @@ class Study:
         return Cell(share, method.name, seed, macs, parameters, tuple(before.tolist()), tuple(after.tolist()))
 
     def _shrink(self, small: Checkpoint, share: float, seed: int, method: Method) -> None:
-        recipe, size, sample = self._recipe(method), self.settings.size, self._sample(seed)
-        cost = CostModel(small.network, self.groups, size)
-        budget = int(share * cost.total(cost.full))
-        first = self._dense_scores(seed, recipe)
-        scores = refine(small.network, small.spec, self.groups, sample, recipe, seed, first, cost, budget)
-        if method.widths == "ranked":
-            cut(small, self.groups, scores, recipe, budget, cost)
-        else:
-            removed = uniform(cost, scores, self.settings.grid, self.settings.grid, budget)
-            small.history = [*small.history, *remove(small.network, size, removed)]
+        recipe = self._recipe(method)
+        full = count_macs(small.network, self.settings.size)
+        groups, scores = self.groups, self._dense_scores(seed, recipe)
+        for number in range(1, self.settings.cuts + 1):
+            if number > 1:
+                groups = find_groups(small.network, self.settings.size, recipe.protect)
+                scores = score(small.network, small.spec, groups, self._sample(seed), recipe, seed)
+            budget = int(share ** (number / self.settings.cuts) * full)
+            if method.widths == "ranked":
+                cut(small, groups, scores, recipe, budget)
+            else:
+                self._narrow(small, groups, scores, budget)
+
+    def _narrow(self, small: Checkpoint, groups: list[Group], scores: Scores, budget: int) -> None:
+        cost = CostModel(small.network, groups, self.settings.size)
+        removed = uniform(cost, scores, self.settings.grid, self.settings.grid, budget)
+        small.history = [*small.history, *remove(small.network, self.settings.size, removed)]
 
     @cached_property
     def groups(self) -> list[Group]:

@@ -144,8 +144,9 @@ def write_markdown(found: list[Row], cells: Cells, path: Path) -> None:
 def _caption(cells: Cells) -> str:
     settings, dense = cells.settings, cells.dense
     return (
-        f"Frames of {settings['size']}², scores over {settings['frames']} frames, "
-        f"grid and floor {settings['grid']}; then {settings['epochs']} epoch(s) of "
+        f"Frames of {settings['size']}², scores over {settings['frames']} frames, {settings['cuts']} cut(s) without "
+        f"fine-tuning in between, grid and floor {settings['grid']}, batch norm measured anew on "
+        f"{settings['recalibrate']} frames; then {settings['epochs']} epoch(s) of "
         f"fine-tuning, or {settings['scratch_epochs']} of training from scratch. Dice per frame of the test split at "
         f"that size, mean over seeds, 95% bootstrap interval over {len(dense['stems'])} frames. Dense: "
         f"{dense['macs'] / 1e6:,.1f} M MACs, {dense['parameters'] / 1e6:.2f} M parameters, Dice "

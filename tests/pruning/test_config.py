@@ -23,7 +23,6 @@ def test_every_recipe_of_the_project_can_be_read(path):
         ('criterion = "taylor-abs"', 'criterion = "l1"\ngradient = "random"', "uses no gradient"),
         ('criterion = "taylor-abs"', 'gradient = "random"\nnormalise_gradient = false', "norm 1 by definition"),
         ('criterion = "taylor-abs"', 'criterion = "l1"\nreduction = "pixel"', "no reduction per pixel"),
-        ('criterion = "taylor-abs"', 'criterion = "l1"\nrounds = 4', "the same in every round: leave out rounds"),
         ("size = 320", "size = 330", "network.size"),
         ("seed = 0", "sede = 0", "sede: Extra inputs"),
         ("seed = 0", 'seed = 0\nstart = "runs/other"', "either with .* or with start"),
