@@ -28,6 +28,7 @@ from pruning.progress import TrainingProgress, console
 from pruning.recovery import recalibrate
 from pruning.removal import remove
 from pruning.runs import Run, require
+from pruning.signs import keep_both_signs
 from pruning.stations import draw, load_training_part
 from pruning.training import Trainer, frame_dice
 
@@ -163,7 +164,8 @@ class Study:
 
     def _narrow(self, small: Checkpoint, groups: list[Group], scores: Scores, budget: int) -> None:
         cost = CostModel(small.network, groups, self.settings.size)
-        removed = uniform(cost, scores, self.settings.grid, self.settings.grid, budget)
+        kept = keep_both_signs(small.network, groups, scores)
+        removed = uniform(cost, kept, self.settings.grid, self.settings.grid, budget)
         small.history = [*small.history, *remove(small.network, self.settings.size, removed)]
 
     @cached_property
