@@ -453,6 +453,9 @@ def test_compare_adds_a_seed_of_one_method_beside_the_first(compared, say):
     assert [(c["method"], c["seed"]) for c in after if c not in before] == [("taylor-abs", 1), ("random", 1)]
 
 
+ONE_CELL = ("--share", "0.5", "--seed", "0", "--epochs", "0", "--method", "taylor-abs")
+
+
 def test_compare_measures_batch_norm_anew_where_the_recipe_does(finished, tmp_path, say):
     found = {}
     for frames in (8, 0):
@@ -460,8 +463,7 @@ def test_compare_measures_batch_norm_anew_where_the_recipe_does(finished, tmp_pa
         run.mkdir()
         shutil.copy(finished / "runs/my-recipe/dense.pt", run)
         (run / "config.toml").write_text(RECIPE.replace("recalibrate = 8", f"recalibrate = {frames}"))
-        code, _ = say("compare", str(run), *"--share 0.5 --seed 0 --epochs 0 --method taylor-abs".split())
-        assert code == 0
+        assert say("compare", str(run), *ONE_CELL)[0] == 0
         assert f"batch norm measured anew on {frames} frames" in (run / "compare.md").read_text()
         found[frames] = cell(json.loads((run / "compare.json").read_text()), "taylor-abs")
     assert found[8]["macs"] == found[0]["macs"]
