@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pruning.config import Network, Prune
 from pruning.data import Frames
-from pruning.groups import Group, Slot, filters
+from pruning.groups import Group, Slot, collect, filters
 from pruning.taylor import REDUCTIONS, Taylor
 
 Scores = dict[str, Tensor]  # group name -> float64 [width]
@@ -65,7 +65,5 @@ def _filter_means(convolution: nn.Module) -> Tensor:
 
 
 def _average(group: Group, values: list[tuple[Slot, Tensor]]) -> Tensor:
-    total = torch.zeros(group.width, dtype=torch.float64)
-    for slot, value in values:
-        total.index_add_(0, torch.tensor(slot.roots), value[list(slot.channels)].double())
-    return total / len(values)
+    members = {slot.layer: value[None] for slot, value in values}
+    return collect(group, [slot for slot, _ in values], members)[0] / len(values)

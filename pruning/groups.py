@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -51,3 +52,12 @@ def filters(convolution: nn.Module, values: Tensor) -> Tensor:
     """Values of the shape of a convolution's weight as [output channels, values a filter]."""
     own = values.transpose(0, 1) if isinstance(convolution, nn.ConvTranspose2d) else values
     return own.flatten(1)
+
+
+def collect(group: Group, slots: list[Slot] | tuple[Slot, ...], values: dict[str, Tensor]) -> Tensor:
+    """Sum the members' values [N, C, ...] by the group's channels: float64 [N, width, ...]."""
+    first = values[slots[0].layer]
+    total = torch.zeros(len(first), group.width, *first.shape[2:], dtype=torch.float64)
+    for slot in slots:
+        total.index_add_(1, torch.tensor(slot.roots), values[slot.layer][:, list(slot.channels)].double().cpu())
+    return total

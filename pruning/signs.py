@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.criteria import Scores
-from pruning.groups import Group
+from pruning.groups import Group, collect
 
 
 def keep_both_signs(network: nn.Module, groups: list[Group], scores: Scores) -> Scores:
@@ -34,9 +34,8 @@ def _raised(network: nn.Module, group: Group, scores: Tensor) -> Tensor:
         reader = network.get_submodule(slot.layer)
         if not isinstance(reader, nn.Conv2d) or reader.out_channels != 1:
             continue
-        weights = torch.zeros(group.width, dtype=torch.float64)
-        inputs = reader.weight.detach().double().cpu().sum((0, 2, 3))
-        weights.index_add_(0, torch.tensor(slot.roots), inputs[list(slot.channels)])
+        inputs = reader.weight.detach().double().sum((0, 2, 3))
+        weights = collect(group, [slot], {slot.layer: inputs[None]})[0]
         for side in (weights > 0, weights < 0):
             if side.any():
                 raised[scores.where(side, torch.tensor(-math.inf)).argmax()] = math.inf

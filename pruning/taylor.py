@@ -32,7 +32,7 @@ from pruning.config import Network, Prune
 from pruning.data import Frames
 from pruning.deploy import normalise
 from pruning.gates import gated, ones, pixel_gated
-from pruning.groups import Group, Slot, filters
+from pruning.groups import Group, Slot, collect, filters
 
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "taylor-abs": torch.abs,
@@ -134,12 +134,3 @@ def effect(group: Group, effects: Effects) -> list[Tensor]:
         collect(group, slots, effects).flatten(2) if size else collect(group, slots, effects)[..., None]
         for size, slots in sizes.items()
     ]
-
-
-def collect(group: Group, slots: list[Slot] | tuple[Slot, ...], values: dict[str, Tensor]) -> Tensor:
-    """Sum the members' values [N, C, ...] by the group's channels: float64 [N, width, ...]."""
-    first = values[slots[0].layer]
-    total = torch.zeros(len(first), group.width, *first.shape[2:], dtype=torch.float64)
-    for slot in slots:
-        total.index_add_(1, torch.tensor(slot.roots), values[slot.layer][:, list(slot.channels)].double().cpu())
-    return total

@@ -1,4 +1,4 @@
-import math
+from math import inf
 
 import torch
 from torch import nn
@@ -10,8 +10,6 @@ from pruning.cutting import cut
 from pruning.grouping import find_groups
 from pruning.signs import keep_both_signs
 from tests.pruning.networks import SIZE, Residual, noise, prune_section, spec
-
-INFINITE = math.inf
 
 
 def headed(*weights: float) -> nn.Sequential:
@@ -26,14 +24,14 @@ def test_the_best_channel_of_each_sign_stays():
     network = headed(0.1, 0.2, -0.3, -0.4, 0.0)
     scores = {"0": torch.tensor([2.0, 1.0, 5.0, 7.0, 9.0]).double()}
     raised = keep_both_signs(network, find_groups(network, SIZE), scores)
-    assert raised["0"].tolist() == [INFINITE, 1.0, 5.0, INFINITE, 9.0]
+    assert raised["0"].tolist() == [inf, 1.0, 5.0, inf, 9.0]
     assert scores["0"].tolist() == [2.0, 1.0, 5.0, 7.0, 9.0]
 
 
 def test_a_head_of_one_sign_keeps_one():
     network = headed(-0.1, -0.2)
     raised = keep_both_signs(network, find_groups(network, SIZE), {"0": torch.tensor([2.0, 1.0]).double()})
-    assert raised["0"].tolist() == [INFINITE, 1.0]
+    assert raised["0"].tolist() == [inf, 1.0]
 
 
 def test_a_layer_with_several_outputs_keeps_nothing_by_its_signs():
@@ -49,7 +47,7 @@ def test_all_members_of_a_group_share_what_stays():
         network.head.weight.copy_(torch.tensor([1.0, 1.0, -1.0, -1.0]).reshape(1, 4, 1, 1))
     (group,) = find_groups(network, SIZE)
     raised = keep_both_signs(network, [group], {group.name: torch.tensor([1.0, 2.0, 4.0, 3.0]).double()})
-    assert raised[group.name].tolist() == [1.0, INFINITE, INFINITE, 3.0]
+    assert raised[group.name].tolist() == [1.0, inf, inf, 3.0]
 
 
 def test_a_cut_leaves_a_network_that_can_mark_something():
