@@ -1,7 +1,7 @@
 """Sensitivity: Dice when one group loses a share of its channels and all others stay whole, without fine-tuning.
 
-Channels are masked, not removed, in the order of their scores: the same output, and quick. A group whose loss shows
-at once is a candidate for `prune.protect`.
+Channels are masked, not removed, in the order in which a cut would take them: the same output, and quick. A group whose
+loss shows at once is a candidate for `prune.protect`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pruning.data import Frames
 from pruning.gates import gated, removing
 from pruning.groups import Group
 from pruning.selection import Removed
+from pruning.signs import keep_both_signs
 from pruning.training import frame_dice
 
 SHARES = (0.25, 0.5, 0.75)
@@ -47,8 +48,9 @@ def measure(
             return float(frame_dice(network, spec, frames, threshold).mean())
 
     found: dict[str, Any] = {"frames": len(frames), "shares": list(SHARES), "dice": dice({}), "groups": {}}
+    kept = keep_both_signs(network, groups, scores)
     for group in groups:
-        falls = [dice({group.name: lowest(scores, group, share)}) for share in SHARES]
+        falls = [dice({group.name: lowest(kept, group, share)}) for share in SHARES]
         layers = [slot.layer for slot in group.writers]
         found["groups"][group.name] = {"width": group.width, "layers": layers, "dice": falls}
         tick()

@@ -2,18 +2,30 @@ import pytest
 import torch
 
 from pruning.grouping import find_groups
+from pruning.recovery import recalibrate
 from pruning.removal import remove
 from pruning.sensitivity import SHARES, fragile, lowest, measure
+from pruning.signs import keep_both_signs
 from pruning.training import frame_dice
 from tests.pruning.networks import SIZE, make, noise, spec
 
 SPEC = spec(width=8)
 
 
+def one_for_a_polyp():
+    """A U-Net in whose head the first of eight channels, that of the lowest score, is all that speaks for a polyp."""
+    network = make("unet")
+    recalibrate(network, SPEC, noise(3))
+    with torch.no_grad():
+        network.head.weight.fill_(-0.2)[:, 0] = 1.0
+        network.head.bias.fill_(-0.05)
+    return network
+
+
 @pytest.fixture(scope="module")
 def found():
     """A network, its groups, scores that rise with the channel, and its measured sensitivity."""
-    network, frames = make("unet"), noise(3)
+    network, frames = one_for_a_polyp(), noise(3)
     groups = find_groups(network, SIZE)
     scores = {group.name: torch.arange(group.width).double() for group in groups}
     ticks = []
@@ -24,16 +36,18 @@ def found():
 
 def test_every_group_is_measured_at_every_share(found):
     groups, _, frames, result = found
-    assert result["dice"] == frame_dice(make("unet"), SPEC, frames, 0.5).mean()
+    assert result["dice"] == frame_dice(one_for_a_polyp(), SPEC, frames, 0.5).mean()
     assert list(result["groups"]) == [group.name for group in groups]
     assert all(len(group["dice"]) == len(SHARES) for group in result["groups"].values())
 
 
-def test_masking_measures_what_removal_gives(found):
+def test_masking_measures_what_a_cut_would_remove(found):
     groups, scores, frames, result = found
+    kept = keep_both_signs(one_for_a_polyp(), groups, scores)
+    assert lowest(kept, groups[0], 0.75) == [1, 2, 3, 4, 5, 6]
     for group in (groups[0], groups[-1]):
-        pruned = make("unet")
-        remove(pruned, SIZE, {group.name: lowest(scores, group, 0.75)})
+        pruned = one_for_a_polyp()
+        remove(pruned, SIZE, {group.name: lowest(kept, group, 0.75)})
         assert result["groups"][group.name]["dice"][2] == pytest.approx(
             frame_dice(pruned, SPEC, frames, 0.5).mean(), abs=1e-3
         )
