@@ -38,11 +38,16 @@ def test_blocks_that_fall_on_one_pixel_keep_their_value(scale: int) -> None:
     np.testing.assert_array_equal(fit.apply(pixels)[0], pixels[::scale, ::scale])
 
 
-def test_shrinking_a_lot_averages_every_pixel() -> None:
+@pytest.mark.parametrize("height", [100, 10])
+def test_shrinking_a_lot_averages_every_pixel(height: int) -> None:
     """One bright column in ten, 250, must not vanish between the pixels that linear looks at: 25."""
-    pixels = np.zeros((100, 100, 3), np.uint8)
+    pixels = np.zeros((height, 100, 3), np.uint8)
     pixels[:, 4::10] = 250
-    np.testing.assert_array_equal(Fit(100, 100, 10, 10, all_of(100, 100)).apply(pixels), 25)
+    for seen, fit in (
+        (pixels, Fit(height, 100, 10, 10, all_of(height, 100))),
+        (pixels.swapaxes(0, 1), Fit(100, height, 10, 10, all_of(100, height))),
+    ):
+        np.testing.assert_array_equal(fit.apply(seen), 25)
 
 
 def test_probability_comes_back_bilinear_with_pixel_centres_aligned() -> None:

@@ -53,6 +53,19 @@ def test_what_would_leave_the_budget_unused_is_exchanged(cost):
     assert removed == {"1": list(range(8))}
 
 
+def test_of_several_exchanges_the_one_that_loses_least_is_taken(cost):
+    # Near 320 are 28 and 8 channels (316), which lose 12·0.5 + 8·1, and 16 and 16 (320), which lose 24·0.5.
+    values = scores(first=torch.full((40,), 0.5), second=torch.ones(16))
+    assert Selection(cost, values, 4, 4, cost_exponent=0).select(4096 * 320) == {"0": list(range(24))}
+
+
+def test_what_uses_98_percent_of_the_budget_will_do_and_what_uses_97_will_not(cost):
+    selection = Selection(cost, scores(), 8, 8, cost_exponent=1)  # 40 and 8 channels cost 448
+    assert selection.select(4096 * 456) == {"1": list(range(8))}
+    with pytest.raises(BudgetError, match=f"to within 2%: the nearest that were found cost {4096 * 448:,} MACs"):
+        selection.select(4096 * 460)
+
+
 def test_steps_too_coarse_for_the_budget_are_refused_with_the_nearest_on_either_side(cost):
     with pytest.raises(BudgetError, match=f"cost {4096 * 624:,} MACs and {4096 * 776:,} MACs; make one"):
         Selection(cost, scores(), 16, 16, cost_exponent=1).select(4096 * 700)
