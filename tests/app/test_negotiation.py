@@ -32,6 +32,7 @@ OFFERS = ("image/png", "image/jpeg", "application/json")
         ("*/*;q=0", None),
         ("image/*;q=0, application/*;q=0.0", None),
         ("image/png;q=high, image/jpeg;q=0.1", "image/jpeg"),
+        ("image/png;q=high", None),
         ("image/png;q=nan, image/jpeg;q=7, application/json;q=-1", None),
     ],
 )
