@@ -69,6 +69,27 @@ class Fit:
         above(scratch, threshold, out=mask[self.part])
         return mask
 
+    def moved(self, probability: NDArray[np.float32], other: Fit, unknown: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A probability of this fit as `other`, of a frame of the same size, has it: float32 [height, width], bilinear.
+
+        Args:
+            unknown: the same shape; stands where `other` sees what this fit does not.
+        """
+        (rows, columns), (other_rows, other_columns) = self.part, other.part
+        across, right = _across(columns, other_columns, self.width)
+        down, below = _across(rows, other_rows, self.height)
+        back = np.array([[across, 0, right], [0, down, below]])  # from a pixel of the other to one of this
+        return np.asarray(
+            cv2.warpAffine(
+                probability,
+                back,
+                (self.width, self.height),
+                dst=unknown.copy(),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_TRANSPARENT,
+            )
+        )
+
     @property
     def _part_size(self) -> tuple[int, int]:
         """Width and height, as OpenCV has them."""
@@ -95,6 +116,13 @@ def above(
     np.greater_equal(probability, np.float32(threshold), out=mask.view(np.bool_))
     mask *= 255  # in place: a second array costs as much again
     return mask
+
+
+def _across(part: slice, other: slice, length: int) -> tuple[float, float]:
+    """Scale and offset that take a pixel of `other`, along one axis of `length` pixels, to the same place in `part`."""
+    scale = (other.stop - other.start) / (part.stop - part.start)
+    start = (other.start - part.start) / (part.stop - part.start) * length
+    return scale, start + scale / 2 - 0.5  # centres of pixels lie at a half
 
 
 def _scaled(part: slice, length: int, of: int) -> slice:

@@ -4,6 +4,8 @@
                                   |  ^
                                   +--+  they do not: again, after 1, 2, 4, ... 60 seconds
 
+That ends with the network: where it was unloaded or replaced, as soon as no request and no stream holds it.
+
 The request whose run failed is not repeated, but for a fault of the device, where that is allowed: once, on the CPU.
 """
 
@@ -13,6 +15,7 @@ import logging
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 
@@ -56,6 +59,7 @@ class Network:
         self._fallback = fallback
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        weakref.finalize(self, self._closed.set)
         self._next_try = 0.0  # a reading of time.monotonic
         self.sessions = open_sessions(preference)
         self.fault: str | None = None  # why it is out of service
@@ -119,22 +123,19 @@ class Network:
             if self.fault is not None or self.sessions is not sessions:
                 return  # known already, or over
             self.fault = _brief(error)
-        log.error("model %s is out of service: %s", self._name, error)
-        threading.Thread(target=self._recover, name="recovery", daemon=True).start()
+        log.error("model %s is out of service: %s", self._name, self.fault)
+        threading.Thread(target=_recover, args=(weakref.ref(self), self._closed), name="recovery", daemon=True).start()
 
-    def _recover(self) -> None:
-        pause = 1.0
-        while not self._closed.is_set():
-            try:
-                fresh = self._open(self._preference)
-            except Exception as error:  # whatever it is, the next try may pass
-                log.error("model %s stays out of service, next try in %g s: %s", self._name, pause, error)
-                self._next_try = time.monotonic() + pause
-                self._closed.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                self._put_back(fresh)
-                return
+    def _is_back(self, pause: float) -> bool:
+        """Whether new sessions pass the proof, and then serve; else when they are tried again."""
+        try:
+            fresh = self._open(self._preference)
+        except Exception as error:  # whatever it is, the next try may pass
+            log.error("model %s stays out of service, next try in %g s: %s", self._name, pause, _brief(error))
+            self._next_try = time.monotonic() + pause
+            return False
+        self._put_back(fresh)
+        return True
 
     def _put_back(self, fresh: Engines | Batcher) -> None:
         with self._lock:
@@ -157,6 +158,18 @@ class Network:
     @cached_property
     def _on_cpu(self) -> Engines | Batcher:
         return self._open("cpu")
+
+
+def _recover(watched: weakref.ref[Network], closed: threading.Event) -> None:
+    """Try new sessions until they serve. Between the tries nothing here keeps the network."""
+    pause = 1.0
+    while not closed.is_set():
+        network = watched()
+        if network is None or network._is_back(pause):
+            return
+        del network
+        closed.wait(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def device_fault(error: Exception) -> str | None:

@@ -18,7 +18,7 @@ from app.marking import Marking
 from app.model import Model
 
 OWN = Marking()  # all as the manifest has it
-Steady = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Steady = Callable[[NDArray[np.float32], Fit], NDArray[np.float32]]
 
 
 def segment(
@@ -62,7 +62,7 @@ def segment_frame(
     """The steps of `segment` after decoding.
 
     Args:
-        steady: makes of the network's probability, float32 [H, W] at its own size, the one that counts.
+        steady: makes of the network's probability, float32 [H, W] at its own size, and the fit the one that counts.
     """
     with clock.stage("fit"):
         fit = Fit.of(frame, model.manifest.input)
@@ -71,7 +71,7 @@ def segment_frame(
         small = model.engine.run(tensor, clock)[0]  # [H, W]
     if steady is not None:
         with clock.stage("smooth"):
-            small = steady(small)
+            small = steady(small, fit)
     with clock.stage("mask"):
         return _marked(frame, fit, small, model.manifest, marking)
 

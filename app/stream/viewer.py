@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 from app import lesions, render
 from app.clock import Clock
 from app.decoding import decode_first
+from app.fit import Fit
 from app.frames import Frame
 from app.lesions import Segmentation
 from app.marking import Marking
@@ -66,22 +67,28 @@ class Outcome:
 
 
 class Smoother:
-    """Exponential smoothing of a map in time: s = w s + (1 - w) p, where s starts as the first p."""
+    """Exponential smoothing of a map in time: s = w s + (1 - w) p, where s starts as the first p.
+
+    What was before is moved to where the network sees it now, and counts only where it saw it then.
+    """
 
     def __init__(self) -> None:
-        self._smooth: NDArray[np.float32] | None = None
+        self._last: tuple[NDArray[np.float32], Fit] | None = None
 
     def forget(self) -> None:
         """Start again with the next map."""
-        self._smooth = None
+        self._last = None
 
-    def __call__(self, probability: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-        """Probability float32 [H, W] and the weight of what was before -> float32 [H, W]."""
-        if self._smooth is None or not weight:
-            self._smooth = probability
-        else:
-            self._smooth = np.float32(weight) * self._smooth + np.float32(1 - weight) * probability
-        return self._smooth
+    def __call__(self, probability: NDArray[np.float32], fit: Fit, weight: float) -> NDArray[np.float32]:
+        """Probability float32 [H, W], its fit, and the weight of what was before -> float32 [H, W]."""
+        smooth = probability
+        if self._last is not None and weight:
+            before, seen = self._last
+            if seen.part != fit.part:
+                before = seen.moved(before, fit, unknown=probability)
+            smooth = np.float32(weight) * before + np.float32(1 - weight) * probability
+        self._last = smooth, fit
+        return smooth
 
 
 class Viewer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +17,10 @@ from app.clock import Clock
 from app.device import CPU
 from app.engines import Engines
 from app.errors import ModelOutOfService, NetworkFailed
+from app.loader import Loader
 from app.main import create_app
 from app.network import Network, device_fault
+from app.repository import Repository
 from app.settings import Settings
 from tests.app.test_load import URL, metric
 from tests.app.test_problems import check
@@ -121,6 +124,30 @@ def test_new_sessions_are_tried_again_until_they_work() -> None:
     wait_until(lambda: network.fault is None)
     assert len(tries) == 3
     assert network.run(FRAMES, Clock()).shape == (1, SIZE, SIZE)
+
+
+def test_recovery_ends_with_its_model(tmp_path: Path) -> None:
+    write_model(tmp_path, "steady")
+    folder = write_model(tmp_path, "picky", graph=picky_graph())
+    repository = Repository(Loader(tmp_path, threads=1, preference="cpu"), "steady")
+    shutil.rmtree(folder)  # so that it cannot be opened anew
+    before = set(threading.enumerate())
+    with pytest.raises(NetworkFailed):
+        repository.registry.resolve("picky").engine.run(BAD_FRAMES, Clock())
+    (recovery,) = set(threading.enumerate()) - before
+    repository.unload("picky")
+    recovery.join(10)
+    assert not recovery.is_alive()
+
+
+def test_a_run_that_fails_late_does_not_take_out_new_sessions() -> None:
+    network = Network("picky/1", lambda _: Engines(picky_graph(), threads=1, preference="cpu"), "cpu")
+    old = network.sessions
+    with pytest.raises(NetworkFailed):
+        network.run(BAD_FRAMES, Clock())
+    wait_until(lambda: network.fault is None)
+    network._take_out(old, RuntimeError("late"))
+    assert (network.fault, network.failures) == (None, 2)
 
 
 def test_memory_that_a_device_does_not_have_is_made_up_for_on_the_cpu_once() -> None:

@@ -84,6 +84,21 @@ def test_the_network_sees_what_is_inside_the_border_and_the_answer_goes_back_the
     assert (np.count_nonzero(whole), whole.max()) == (160 * 160, 1)
 
 
+def test_a_probability_moves_to_where_another_fit_sees_it() -> None:
+    """A ramp along the frame is the same ramp in every part of it; what the first did not see stays as it is given."""
+    left, whole = (slice(0, 128), slice(0, 64)), all_of(128, 128)
+    rows, columns = (np.arange(32) + 0.5) * 4, (np.arange(32) + 0.5) * 4
+    ramp = (rows[:, None] + columns[None]).astype(np.float32)  # of the whole frame, in its own pixels
+    narrow = (rows[:, None] + columns[None] / 2).astype(np.float32)
+    unknown = np.full((32, 32), -1, np.float32)
+    one, other = Fit(128, 128, 32, 32, left), Fit(128, 128, 32, 32, whole)
+    np.testing.assert_allclose(other.moved(ramp, one, unknown)[:, 1:], narrow[:, 1:], atol=0.1)
+    back = one.moved(narrow, other, unknown)
+    np.testing.assert_allclose(back[:, :16], ramp[:, :16], atol=0.1)
+    assert (back[:, 16:] == -1).all()
+    np.testing.assert_array_equal(one.moved(narrow, one, unknown), narrow)
+
+
 def test_stretch_sees_the_border_too() -> None:
     frame = Frame(bordered(240, 320, rows=slice(40, 200), columns=slice(60, 300)), width=320, height=240)
     assert Fit.of(frame, spec("stretch")).part == all_of(240, 320)

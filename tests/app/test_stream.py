@@ -29,7 +29,7 @@ from tests.app.test_frames import png_bomb
 from tests.app.test_load import metric, post_slow
 from tests.conftest import Serve
 from tests.process import process
-from tests.synthetic import SIZE, colonoscopy, decode, encode
+from tests.synthetic import SIZE, colonoscopy, decode, encode, write_model
 
 JPEG = encode(colonoscopy(), "JPEG", quality=95)
 
@@ -198,6 +198,20 @@ def test_threshold_changes_from_the_next_frame_on(client: httpx.Client) -> None:
 
 def marked(answer: tuple[Header, bytes]) -> np.ndarray:
     return decode(answer[1]) == 255
+
+
+def test_smoothing_does_not_move_a_polyp_where_the_border_changes(serve: Serve, tmp_path: Path) -> None:
+    size = {"height": SIZE, "width": SIZE, "fit": "field"}
+    client = serve(models_dir=write_model(tmp_path, "red", input=size).parents[1])
+    whole = np.zeros((256, 256, 3), np.uint8)
+    whole[..., 2] = 90  # lit, and of no probability
+    whole[128:160, 128:160] = (255, 0, 0)
+    part = whole.copy()
+    part[:64] = part[:, :64] = 0  # a black border: the network sees the rest, enlarged
+    with open_stream(client, smooth=0.8) as stream:
+        found = [ask(stream, raw(pixels))[0].lesions for pixels in (part, whole, part)]
+    assert [[lesion.id for lesion in lesions] for lesions in found] == [[0]] * 3
+    assert np.abs(np.subtract([lesions[0].box for lesions in found], (128, 128, 32, 32))).max() <= 4
 
 
 def test_smoothing_is_exponential_and_forgets_at_another_size(client: httpx.Client) -> None:
