@@ -213,11 +213,16 @@ def _settle(answer: Future[T], work: Callable[[], T]) -> None:
 
 def _serve(engine: Bound, line: Line) -> None:
     while batch := line.take():
-        try:
-            probabilities = engine.run([waiting.frame for waiting in batch])
-        except Exception:  # each frame gets its own answer, so that one that fails costs the others nothing
-            for waiting in batch:
-                _settle(waiting.answer, lambda frame=waiting.frame: engine.run([frame])[0])  # type: ignore[misc]
-        else:
-            for waiting, probability in zip(batch, probabilities, strict=True):
-                waiting.answer.set_result(probability)
+        _answer(engine, batch)
+        del batch  # an exception in it holds those who waited, and they their model, until the next one comes
+
+
+def _answer(engine: Bound, batch: list[Waiting]) -> None:
+    try:
+        probabilities = engine.run([waiting.frame for waiting in batch])
+    except Exception:  # each frame gets its own answer, so that one that fails costs the others nothing
+        for waiting in batch:
+            _settle(waiting.answer, lambda frame=waiting.frame: engine.run([frame])[0])  # type: ignore[misc]
+    else:
+        for waiting, probability in zip(batch, probabilities, strict=True):
+            waiting.answer.set_result(probability)

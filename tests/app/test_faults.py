@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from app.clock import Clock
-from app.device import CPU
+from app.device import CPU, DeviceOptions
 from app.engines import Engines
 from app.errors import ModelOutOfService, NetworkFailed
 from app.loader import Loader
@@ -126,10 +126,12 @@ def test_new_sessions_are_tried_again_until_they_work() -> None:
     assert network.run(FRAMES, Clock()).shape == (1, SIZE, SIZE)
 
 
-def test_recovery_ends_with_its_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("delay_ms", [None, 0.0], ids=["plain", "batches"])
+def test_recovery_ends_with_its_model(delay_ms: float | None, tmp_path: Path) -> None:
     write_model(tmp_path, "steady")
     folder = write_model(tmp_path, "picky", graph=picky_graph())
-    repository = Repository(Loader(tmp_path, threads=1, preference="cpu"), "steady")
+    loader = Loader(tmp_path, threads=1, preference="cpu", options=DeviceOptions(delay_ms=delay_ms))
+    repository = Repository(loader, "steady")
     shutil.rmtree(folder)  # so that it cannot be opened anew
     before = set(threading.enumerate())
     with pytest.raises(NetworkFailed):
