@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from app import model, registry
-from app.batcher import Batcher
+from app.batcher import Batcher, Line, Waiting
 from app.binding import Bound
 from app.device import CPU, DeviceOptions, tensorrt_options
 from app.engine import Engine
@@ -99,6 +99,24 @@ def test_a_frame_that_fails_costs_the_others_nothing() -> None:
             np.testing.assert_array_equal(answer.result()[0], expected[index])
 
 
+def test_first_come_first_served() -> None:
+    line = Line(most=2, delay=0)
+    waiting = line.join(frames(3))
+    assert [[one.answer for one in line.take()] for _ in range(2)] == [waiting[:2], waiting[2:]]
+
+
+def test_a_frame_does_not_wait_for_those_behind_it() -> None:
+    line = Line(most=8, delay=30)
+    (frame,) = frames(1)
+    line._waiting.extend([Waiting(frame, since=time.monotonic() - 60), Waiting(frame)])
+    with ThreadPoolExecutor(1) as pool:
+        batch = pool.submit(line.take)
+        try:
+            assert len(batch.result(timeout=5)) == 2
+        finally:
+            line.close()
+
+
 def test_closing_answers_those_who_wait_and_nobody_after() -> None:
     shared = batcher(delay_ms=60_000)
     with ThreadPoolExecutor(3) as pool:
@@ -175,6 +193,19 @@ def test_a_recording_is_alone() -> None:
         list(pool.map(visit, [number % 5 == 0 for number in range(40)]))
     assert all(count == 1 for alone, count in seen if alone)
     assert any(count > 1 for alone, count in seen if not alone)
+
+
+def test_a_run_that_fails_leaves_the_gate() -> None:
+    gate, recorded = Gate(), threading.Event()
+    with pytest.raises(ZeroDivisionError), gate.together():
+        1 / 0  # noqa: B018
+
+    def record() -> None:
+        with gate.alone():
+            recorded.set()
+
+    threading.Thread(target=record, daemon=True).start()
+    assert recorded.wait(5)
 
 
 def test_tensorrt_keeps_what_it_builds_for_all_sizes(tmp_path: Path) -> None:

@@ -13,17 +13,19 @@ import numpy as np
 import pytest
 
 from app import cuda, machine
+from app.benchmark import measure, pairs
+from app.benchmark.contender import Contender
 from app.benchmark.jobs import Benchmarks, Job
 from app.benchmark.spec import Sample, Spec
 from app.benchmark.store import Store
-from app.benchmark.sweep import sweep
+from app.benchmark.sweep import Level, sweep
 from app.comparison import agree
-from app.errors import BenchmarkRunning
+from app.errors import BenchmarkRunning, ResultsUnavailable
 from app.model import load
 from app.settings import Settings
 from tests.app.test_problems import check
 from tests.conftest import Serve, running
-from tests.synthetic import SIZE, encode, red_graph, write_model
+from tests.synthetic import SIZE, encode, red_graph, write_model, write_pair
 
 URL = "/benchmark"
 ENDLESS = 10**9
@@ -295,3 +297,54 @@ def test_stopped_job_says_so(tmp_path: Path) -> None:
     benchmarks.close()
     status = benchmarks.get(job.id)
     assert (status.state, status.error) == ("stopped", "The service was stopped.")
+
+
+TIMES = np.array([[4.0, 12.0, 2.0, 8.0]] * 3)  # of a line-up in three rounds, seconds
+
+
+@pytest.fixture
+def line_up(tmp_path: Path) -> list[Contender]:
+    """Dense, network and end to end, then pruned."""
+    folder = write_pair(tmp_path)
+    models = [load(folder / name / "1", threads=1, preference="cpu") for name in ("red-dense", "red-pruned")]
+    mask = np.zeros((4, 4), np.uint8)
+    return [Contender(model, stage, int, mask) for model in models for stage in ("network", "end_to_end")]
+
+
+def test_a_speedup_is_the_dense_time_over_the_pruned_one(line_up: list[Contender]) -> None:
+    found = [(one.stage, one.speedup.mean) for one in pairs.compare(line_up, TIMES)]
+    assert found == [("network", pytest.approx(2)), ("end_to_end", pytest.approx(1.5))]
+    assert [one.ratio.mean for one in pairs.pairs(line_up, TIMES)] == [pytest.approx(3), pytest.approx(4)]
+    speedup = measure._load(Level(2, np.ones((3, 4, 8)), TIMES), 2, line_up, 1).speedup
+    assert speedup is not None
+    assert speedup.mean == pytest.approx(2)
+
+
+def test_frames_of_a_batch_count(client: httpx.Client) -> None:
+    started = client.post(URL, json={"iterations": 2, "batch": 2, "models": ["red-dense"]})
+    (model,) = finish(client, started)["result"]["models"]
+    found = model["latency_ms"]
+    assert found["frames_per_second"] == pytest.approx(2000 / found["mean"]["mean"])
+
+
+def test_too_many_to_measure_at_once(serve: Serve, tmp_path: Path) -> None:
+    for number in range(17):
+        write_model(tmp_path, f"red-{number}")
+    answer = serve(models_dir=tmp_path).post(URL, json={"stages": ["network", "end_to_end"]})
+    assert "at most 32" in check(answer, 422, "bad-parameter")["detail"]
+
+
+def test_results_that_the_store_does_not_take_are_bounded(tmp_path: Path) -> None:
+    """They stay in memory, no more of them than it would keep."""
+    (tmp_path / "file").write_text("")
+    model = load(write_model(tmp_path / "models", "red"), threads=1, preference="cpu")
+    store = Store(tmp_path / "file" / "data", 2)
+    benchmarks = Benchmarks(store=store, preference="cpu", max_seconds=60, workers=1)
+    jobs = [Job(Spec(iterations=2, warmup=0), [model], Sample.golden(model)) for _ in range(3)]
+    for job in jobs:
+        benchmarks.start(job)
+        while benchmarks.running:
+            time.sleep(0.01)
+    assert [benchmarks.get(job.id).state for job in jobs[1:]] == ["done", "done"]
+    with pytest.raises(ResultsUnavailable):
+        benchmarks.get(jobs[0].id)

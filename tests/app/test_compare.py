@@ -14,7 +14,7 @@ from app.render import pair
 from app.routes import compare
 from tests.app.test_problems import check
 from tests.conftest import Serve
-from tests.synthetic import SIZE, colonoscopy, decode, encode, write_model, write_pair
+from tests.synthetic import SIZE, colonoscopy, decode, encode, red_graph, write_model, write_pair
 
 # pycocotools 2.0.11 with NumPy 2: its own, in `decode`.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -137,6 +137,21 @@ def test_defaults_follow_the_manifest(serve: Serve, tmp_path: Path) -> None:
     assert (report["dense"]["version"], report["pruned"]["model"]) == ("1", "red-pruned")
     report = post(client, gradient(), dense="red-dense").json()
     assert (report["dense"]["version"], report["pruned"]["model"]) == ("2", "red-pruned")
+
+
+def test_networks_of_two_sizes_see_what_each_sees_alone(serve: Serve, tmp_path: Path) -> None:
+    write_model(tmp_path, "small")
+    size = {"height": 256, "width": 256, "fit": "stretch"}
+    folder = write_model(
+        tmp_path, "large", graph=red_graph(256, 256), input=size, variant="pruned", pruned_from="small/1"
+    )
+    frame = colonoscopy(256, 256)
+    np.savez(folder / "golden.npz", frame=frame, probability=frame[..., 0].astype(np.float32) / 255)
+    client = serve(models_dir=tmp_path)
+    sent = {"files": {"file": encode(colonoscopy(960, 1280), "JPEG")}}
+    both = client.post(URL, **sent).json()
+    single = client.post("/v1/segment", params={"output": "json", "model": "large"}, **sent).json()
+    assert both["pruned"]["mask"] == single["mask"]
 
 
 def test_no_pruned_model(serve: Serve, tmp_path: Path) -> None:

@@ -205,6 +205,14 @@ def test_what_serves_outlives_its_folder(serve: Serve, folder: Path) -> None:
     check(client.post("/v1/models/red-pruned/load"), 404, "unknown-model")
 
 
+def test_a_folder_that_was_unloaded_and_is_gone_is_not_listed(serve: Serve, folder: Path) -> None:
+    client = serve(model_control="open", models_dir=folder)
+    assert client.post("/v1/models/red-dense/unload").status_code == 200
+    shutil.rmtree(folder / "red-dense")
+    found = client.post("/v1/models/rescan").json()["models"]
+    assert "red-dense/1" not in [entry["id"] for entry in found]
+
+
 def test_loads_wait_for_each_other(serve: Serve, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = serve(model_control="open", models_dir=folder)
     names = [f"red-{number}" for number in range(8)]

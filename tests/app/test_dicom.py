@@ -226,6 +226,9 @@ def test_signed_grey() -> None:
     assert pixels_of(image(grey, PixelRepresentation=1))[0, :, 0].tolist() == [0, 127, 128, 255]
 
 
+EXACT = {"WindowWidth": 100, "VOILUTFunction": "LINEAR_EXACT"}
+
+
 def test_window_over_rescaled_values() -> None:
     """Stored 0 to 100 are 10 to 210; the window of 110 +- 50 (exact) starts at 60 and ends at 160."""
     grey = np.array([[0, 25, 50, 75, 100]], np.uint16)
@@ -238,6 +241,23 @@ def test_window_over_rescaled_values() -> None:
         VOILUTFunction="LINEAR_EXACT",
     )
     assert pixels_of(dataset)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_window_over_signed_values() -> None:
+    grey = np.array([[-100, -50, 0, 50, 100]], np.int16)
+    dataset = image(grey, PixelRepresentation=1, WindowCenter=0, **EXACT)
+    assert pixels_of(dataset)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_window_of_a_grey_jpeg() -> None:
+    grey = np.repeat(np.array([[0, 100, 200]], np.uint8), 16, axis=1).repeat(16, axis=0)
+    found = pixels_of(jpeg_image(grey, "MONOCHROME2", WindowCenter=100, **EXACT))[8, 8::16, 0].astype(int)
+    assert np.abs(found - [0, 128, 255]).max() <= 3
+
+
+def test_grey_of_4_bits() -> None:
+    grey = np.array([[0, 5, 15]], np.uint8)
+    assert pixels_of(image(grey, BitsStored=4, HighBit=3))[0, :, 0].tolist() == [0, 85, 255]
 
 
 def test_window_inverted() -> None:
@@ -281,14 +301,23 @@ def test_spacing(attribute: str) -> None:
     assert (frame.spacing.row, frame.spacing.column, frame.spacing.attribute) == (0.5, 0.25, attribute)
 
 
+def test_the_surest_spacing_counts() -> None:
+    several = {"PixelSpacing": [0.5, 0.25], "ImagerPixelSpacing": [2, 2], "NominalScannedPixelSpacing": [3, 3]}
+    for attribute in list(several):
+        (frame,) = frames_of(image(colonoscopy(), **several))
+        assert frame.spacing is not None
+        assert frame.spacing.attribute == attribute
+        del several[attribute]
+
+
 def test_spacing_of_all_frames() -> None:
     for frame in frames_of(image(movie(), SharedFunctionalGroupsSequence=[pixel_spacing(0.5, 0.25)]), every=True):
         assert frame.spacing is not None
         assert (frame.spacing.row, frame.spacing.column) == (0.5, 0.25)
 
 
-@pytest.mark.parametrize("spacing", [None, [0, 0.1], [-1, 1], [1]])
-def test_no_spacing(spacing: list[float] | None) -> None:
+@pytest.mark.parametrize("spacing", [None, [0, 0.1], [-1, 1], [1], ["inf", "1"]])
+def test_no_spacing(spacing: list[Any] | None) -> None:
     (frame,) = frames_of(image(colonoscopy(), PixelSpacing=spacing))
     assert frame.spacing is None
 
@@ -457,7 +486,8 @@ def test_other_images(changes: dict[str, Any], error: type[Exception], words: st
 
 def test_lookup_tables_are_refused() -> None:
     grey = np.zeros((4, 4), np.uint8)
-    refused(image(grey, VOILUTSequence=[Dataset()]), UnsupportedFrame, "VOILUTSequence")
+    for keyword in ("ModalityLUTSequence", "VOILUTSequence"):
+        refused(image(grey, **{keyword: [Dataset()]}), UnsupportedFrame, keyword)
     refused(image(grey, PhotometricInterpretation="PALETTE COLOR"), UnsupportedFrame, "lookup tables")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ from tests.dicom import (
     file,
     image,
 )
-from tests.synthetic import SIZE, colonoscopy, decode, encode
+from tests.synthetic import SIZE, colonoscopy, decode, encode, red_graph
 
 URL = "/v1/segment"
 HEADERS = {"content-type": "application/dicom"}
@@ -203,6 +204,13 @@ def test_what_it_says_of_itself(client: httpx.Client) -> None:
     assert "0.25" in written.ContentDescription
     assert "Scope Works" in [item.Manufacturer for item in written.ContributingEquipmentSequence]
     assert "FrameOfReferenceUID" not in written
+
+
+def test_graph_and_place_are_told(client: httpx.Client) -> None:
+    written = segmentation_of(client, image(movie(5), SOPClassUID=VIDEO_ENDOSCOPIC), frame=3, model="red-dense")
+    assert written.DeviceSerialNumber == hashlib.sha256(red_graph()).hexdigest()
+    content = written.PerFrameFunctionalGroupsSequence[0].FrameContentSequence[0]
+    assert (list(content.DimensionIndexValues), content.TemporalPositionIndex) == ([1, 1], 1)
 
 
 def test_spacing_is_carried_over(client: httpx.Client) -> None:

@@ -104,6 +104,12 @@ def test_orientation_is_applied_on_the_jpeg_path(orientation: int, at_least: tup
     assert np.abs(frame.pixels.astype(int) - expected).mean() < 3
 
 
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_jpeg_on_its_side_is_as_large_as_its_upright_picture_has_to_be(orientation: int) -> None:
+    frame = decode(stored(colonoscopy(480, 640), orientation, "JPEG"), at_least=(121, 100))
+    assert frame.pixels.shape == (240, 320, 3)
+
+
 def test_reserved_orientation_is_taken_as_stored() -> None:
     exif = Image.Exif()
     exif[0x0112] = 9

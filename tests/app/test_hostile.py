@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -420,3 +422,35 @@ def test_evil_folders_stop_no_other(tmp_path: Path) -> None:
     found = registry.scan(tmp_path, threads=1, preference="cpu")
     assert [ready.id for ready in found.ready] == ["red-dense/1", "red-pruned/1"]
     assert hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest() in (folder / "manifest.json").read_text()
+
+
+def trickled(connection: socket.socket, seconds: float = 4) -> bytes | None:
+    """What comes back while one byte is sent after the other; None where that goes on for so long."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if select.select([connection], [], [], 0.05)[0]:
+            return answer(connection)
+        connection.sendall(b"x")
+    return None
+
+
+def test_a_body_that_trickles_on_is_answered_with_408(serve: Serve) -> None:
+    with connected(serve(receive_seconds=0.5)) as connection:
+        connection.sendall(HEAD)
+        assert (trickled(connection) or b"").startswith(b"HTTP/1.1 408")
+
+
+def test_a_head_that_trickles_on_loses_the_connection(patient: httpx.Client) -> None:
+    with connected(patient) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ")
+        assert b"HTTP/1.1 408" in (trickled(connection) or b"")
+
+
+def test_a_refused_body_that_trickles_on_loses_the_connection(patient: httpx.Client) -> None:
+    with connected(patient) as connection:
+        connection.sendall(HEAD.replace(b"1000", b"99999999999"))
+        received = b""
+        while not received.endswith(b"}"):
+            received += connection.recv(2**16)
+        assert received.startswith(b"HTTP/1.1 413")
+        assert trickled(connection) == b""

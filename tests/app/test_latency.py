@@ -72,3 +72,8 @@ def test_interval_covers_the_mean_about_as_often_as_it_says() -> None:
     estimates = [latency.estimate(sample) for sample in samples]
     covered = sum(estimate.low <= 0 <= estimate.high for estimate in estimates)
     assert covered >= 0.88 * 90
+
+
+def test_an_interval_is_one_of_95_percent() -> None:
+    found = latency.estimate(np.random.default_rng(1).normal(size=2000))
+    assert (found.high - found.low) / 2 * np.sqrt(2000) == pytest.approx(1.96, abs=0.1)

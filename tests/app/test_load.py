@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+import anyio
 import httpx
 import numpy as np
 import pytest
 
+from app.admission import Admission
+from app.errors import Overloaded
+from app.metrics import Metrics
 from tests.app.test_problems import check
 from tests.conftest import Serve
 from tests.process import ROOT
@@ -150,3 +155,23 @@ def test_lone_and_concurrent_frames_get_the_same_mask_from_two_sessions(serve: S
     assert all(answer.content == lone.content for answer in answers)
     assert runs(client, model, "throughput") >= 10
     assert runs(client, model, "throughput") + runs(client, model, "latency") == 13
+
+
+def test_a_deadline_is_reckoned_with_those_who_wait_and_the_work_itself() -> None:
+    """Two workers and three who wait, a second each: a newcomer is begun after 2 s and done after 3."""
+
+    async def reckon() -> None:
+        admission, free = Admission(workers=2, queue=9, metrics=Metrics()), threading.Event()
+        admission._learn(1.0)
+        async with anyio.create_task_group() as tasks:
+            try:
+                for _ in range(5):
+                    tasks.start_soon(admission.run, free.wait)
+                await anyio.wait_all_tasks_blocked()
+                with pytest.raises(Overloaded):
+                    admission.expect_worker(time.monotonic() + 2.5)
+                admission.expect_worker(time.monotonic() + 3.5)
+            finally:
+                free.set()
+
+    anyio.run(reckon)

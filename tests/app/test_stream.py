@@ -25,6 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from app import message
 from app.message import Header
+from app.stream.viewer import MAX_LESIONS
 from tests.app.test_frames import png_bomb
 from tests.app.test_load import metric, post_slow
 from tests.conftest import Serve
@@ -246,6 +247,15 @@ def test_ids_follow_lesions(client: httpx.Client) -> None:
         assert ids((44, 0), (8, 4)) == [2, 0]
         ask(stream, JPEG)  # another view
         assert ids((8, 4)) == [4]
+
+
+def test_of_many_specks_the_largest_are_followed(client: httpx.Client) -> None:
+    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+    pixels[::4, ::4, 0] = 255  # 256 specks, of which one is larger
+    pixels[60:63, 60:63, 0] = 255
+    with open_stream(client, model="red-dense") as stream:
+        lesions = ask(stream, raw(pixels))[0].lesions
+    assert (len(lesions), lesions[0].box) == (MAX_LESIONS, (60, 60, 3, 3))
 
 
 @pytest.mark.parametrize(
