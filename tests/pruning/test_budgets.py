@@ -1,15 +1,18 @@
 """Budgets in measured milliseconds: the table of layers, and the correction by the whole network."""
 
 import json
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
 
-from pruning import budgets, checkpoint
+from pruning import budgets, checkpoint, latency
 from pruning.budgets import Attempt, LatencyBudget
-from pruning.cost import Layer, measure_layers
+from pruning.cost import Layer, count_macs, macs, measure_layers
 from pruning.errors import BudgetError
 from pruning.grouping import find_groups
+from pruning.latency import Comparison
 from pruning.layer_times import LayerTimes, fastest, lattice
 from pruning.selection import TOLERANCE
 from tests.pruning.networks import make, prune_section, spec
@@ -85,3 +88,37 @@ def test_a_latency_budget_is_met_within_its_tolerance_or_refused_with_the_networ
 def test_a_latency_that_was_missed_names_the_nearest_on_either_side():
     tried = [Attempt(0.5, share, 1.0) for share in (0.4, 0.47, 0.55, 0.7)]
     assert "the nearest took 47.0% and 55.0%" in budgets.missed(0.5, tried)
+
+
+def test_a_prediction_is_corrected_by_what_was_measured(tmp_path, monkeypatch):
+    """Three tenths of the time lie in no layer, so that the first prediction is too slow."""
+    dense, present = (checkpoint.create(spec(width=16, depth=3)) for _ in range(2))
+    whole = count_macs(dense.network, 64)
+
+    def measured(_budget, network):
+        share = 0.3 + 0.7 * count_macs(network.network, 64) / whole
+        return Comparison("", "", 1, 1, 100, 100, 100 * share, 100 * share, 1 / share, 1 / share, 1 / share)
+
+    monkeypatch.setattr(budgets, "LayerTimes", lambda *_: macs)
+    monkeypatch.setattr(LatencyBudget, "measure", measured)
+    (tmp_path / "dense.onnx").touch()
+    groups = find_groups(present.network, 64)
+    scores = {group.name: torch.arange(group.width).double() for group in groups}
+    budget = LatencyBudget(dense, tmp_path / "dense.onnx", tmp_path / "times.json")
+    removed, spent = budget.cut(present, groups, scores, prune_section(budget="latency", grid=2, floor=2), 0.6)
+    assert removed
+    assert 0.588 <= spent.got <= 0.612
+    assert 0.588 <= 0.3 + 0.7 * count_macs(present.network, 64) / whole <= 0.612
+    assert spent.attempts[0].measured > 0.7
+    assert present.history
+
+
+@pytest.mark.parametrize(("low", "high", "busy"), [(1.97, 2.03, False), (1.9, 2.1, True)])
+def test_a_machine_that_is_too_busy_to_tell_two_percent_is_refused(monkeypatch, low, high, busy):
+    budget = LatencyBudget.__new__(LatencyBudget)
+    budget.graph, budget.threads, budget.runs = Path("dense.onnx"), 1, 1
+    found = Comparison("", "", 1, 1, 10, 10, 5, 5, 2.0, low, high)
+    monkeypatch.setattr(budgets, "export", lambda *_: None)
+    monkeypatch.setattr(latency, "compare", lambda *_: found)
+    with pytest.raises(BudgetError, match="too busy") if busy else nullcontext():
+        assert budget.measure(None) == found

@@ -91,3 +91,16 @@ def test_areas_that_are_nowhere_sure_stay_below_the_threshold():
     capped = cap_unsure(probability, Calibration(threshold=0.5, peak=0.9))
     assert (capped[1] >= 0.5).tolist() == [True, True, True, False, False, False, False]
     assert capped[1, 3] == np.float32(0.2)
+
+
+def test_areas_that_touch_at_a_corner_are_one():
+    probability = np.float32([[0.95, 0.1], [0.1, 0.6]])
+    assert (cap_unsure(probability, Calibration(threshold=0.5, peak=0.9)) >= 0.5).tolist() == [
+        [True, False],
+        [False, True],
+    ]
+
+
+def test_what_a_manifest_settled_is_read_back():
+    manifest = {"threshold": 0.4, "peak": 0.8, "marks": 0.1}
+    assert Calibration.of(manifest) == Calibration(threshold=0.4, peak=0.8, marks=0.1)

@@ -69,3 +69,10 @@ def test_dice_is_averaged_over_seeds_frame_by_frame_and_paired_with_the_same_see
     assert random.after.low == pytest.approx(0.5)  # frames hold .6, .5 and .5 in the mean over seeds
     assert random.against.mean == pytest.approx(-0.1)
     assert random.against.high == pytest.approx(-0.1)  # every pair differs by the same
+
+
+def test_before_and_after_are_not_mixed_up(tmp_path):
+    cells = Cells(tmp_path / "compare.json", {})
+    cells.add(Cell(0.5, "taylor-abs", 0, 100, 10, (0.1, 0.3), (0.6, 0.8)))
+    (row,) = rows(cells)
+    assert (row.before.mean, row.after.mean) == (pytest.approx(0.2), pytest.approx(0.7))

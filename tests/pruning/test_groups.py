@@ -88,3 +88,10 @@ def test_what_cannot_be_pruned_rightly_is_refused_by_name(network, message):
     torch.manual_seed(0)
     with pytest.raises(UnprunableError, match=message):
         find_groups(network, SIZE)
+
+
+@pytest.mark.parametrize("protected", ["encoder.1.1", "encoder.1"])
+def test_protecting_a_batch_norm_protects_what_it_normalises(protected):
+    names = {group.name for group in find_groups(make("unet"), 64, protect=(protected,))}
+    assert "encoder.1.0" not in names
+    assert "encoder.2.0" in names

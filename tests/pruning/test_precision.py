@@ -1,14 +1,19 @@
 """Graphs in lower precision; what is published of them is in test_run.py."""
 
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pruning import checkpoint, export, fp16, int8
+from pruning import checkpoint, export, fp16, int8, quantise
 from pruning.bias_correction import means
 from pruning.data import read_pairs
+from pruning.errors import PrecisionError
 from pruning.sessions import open_session, run
 from tests.pruning.dataset import write_dataset
 from tests.pruning.networks import SIZE, spec
@@ -158,3 +163,31 @@ def test_the_frames_whose_ranges_are_measured_are_drawn_by_the_seed():
     assert len(int8.sample(list(range(1000)), 0)) == int8.FRAMES
     assert int8.sample(list(range(1000)), 0) == int8.sample(list(range(1000)), 0) != int8.sample(list(range(1000)), 1)
     assert int8.sample([3, 4], 0) == [3, 4]
+
+
+class Scored:
+    """Stands for a published model whose graph in fp32 has a Dice of .9."""
+
+    graph, id = Path("fp32.onnx"), "model/1"
+
+    def __init__(self, low):
+        self.low = low
+
+    def score(self, path, _pairs):
+        return SimpleNamespace(dice=np.array([0.9 if path == self.graph else self.low]))
+
+
+@pytest.mark.parametrize(("low", "refused"), [(0.8965, True), (0.8975, False), (0.95, False)])
+def test_a_lower_precision_is_refused_for_what_it_loses_and_not_for_what_it_gains(low, refused):
+    with pytest.raises(PrecisionError, match=r"a loss of 0\.0035") if refused else nullcontext():
+        quantise.check_loss(Scored(low), Path("int8.onnx"), ["frame"], "int8")
+
+
+def test_the_tolerance_is_what_the_precision_moves_between_its_bounds(monkeypatch):
+    moved = {}
+    monkeypatch.setattr(quantise, "open_session", lambda path: path)
+    monkeypatch.setattr(quantise, "run", lambda path, _frame: np.float32([0.5, 0.5 + moved[path]]))
+    origin = SimpleNamespace(manifest={"input": {"height": 64}}, graph="fp32")
+    for by, wanted in ((0.001, 0.01), (0.05, 0.05), (0.5, 0.1)):
+        moved.update(fp32=0.0, int8=by)
+        assert quantise.tolerance(origin, "int8") == pytest.approx(wanted)

@@ -13,8 +13,9 @@ from pruning.config import Network
 from pruning.cost import conv_widths, count_macs
 from pruning.data import Frames
 from pruning.deploy import normalise
-from pruning.errors import RunError
+from pruning.errors import ExportError, RunError
 from pruning.golden import synthetic_frame
+from pruning.origin import Origin
 from pruning.sessions import open_session, run
 
 (NANO,) = Path("models/polyp-nano").iterdir()
@@ -115,3 +116,10 @@ def test_convolutions_without_a_batch_norm_have_no_follower():
     norms = published.followers(network, 32)
     assert "head" not in norms
     assert norms["encoder.0.3"] is network.get_submodule("encoder.0.4")
+
+
+def test_a_graph_that_was_exchanged_is_refused(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"another")
+    manifest = {"name": "model", "version": "1", "precision": "fp32", "sha256": "0" * 64}
+    with pytest.raises(ExportError, match="is not what its manifest was written for"):
+        Origin(tmp_path, manifest, None, tmp_path).check(tmp_path / "recipe.toml")

@@ -1,5 +1,7 @@
 """The golden test: a physically pruned network computes what the dense one computes with those channels masked."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from pruning.gates import gated, removing
 from pruning.grouping import find_groups
 from pruning.removal import remove
 from pruning.selection import Selection
-from tests.pruning.networks import NETWORKS, SIZE, make
+from tests.pruning.networks import NETWORKS, SIZE, make, spec
 
 
 def choose(network, share=0.5, grid=8):
@@ -65,3 +67,22 @@ def test_a_checkpoint_replays_two_removals(name, tmp_path):
     with torch.no_grad():
         assert torch.equal(loaded.network(frames), network(frames))
     assert loaded.history == history
+
+
+def test_a_checkpoint_is_read_in_evaluation_mode(tmp_path):
+    checkpoint.save(tmp_path / "dense.pt", checkpoint.create(spec(width=4, depth=3)))
+    assert not checkpoint.load(tmp_path / "dense.pt").network.training
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "dense.pt"
+    checkpoint.write_atomically(path, {"epoch": 1})
+
+    def interrupted(_content, target):
+        Path(target).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write_atomically(path, {"epoch": 2})
+    assert checkpoint.read(path) == {"epoch": 1}

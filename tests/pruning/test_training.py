@@ -1,9 +1,10 @@
 """Training on synthetic frames: it learns, and an interrupted run ends where an uninterrupted one does."""
 
+import numpy as np
 import pytest
 import torch
 
-from pruning import checkpoint
+from pruning import checkpoint, training
 from pruning.bf16 import computes_bf16
 from pruning.config import Train
 from pruning.data import Frames, carve, load_frames, read_pairs
@@ -180,3 +181,31 @@ def standing(folder, **settings):
             module.momentum = 0.0
     recipe = Train(batch=4, learning_rate=1e-12, ema=0.5, precision="fp32", **settings)
     return Trainer(network, recipe, 0.5, 0, folder / "training.state")
+
+
+def test_the_best_epoch_is_kept_though_it_lies_before_an_interruption(parts, tmp_path, monkeypatch):
+    def scored(dice):
+        monkeypatch.setattr(training, "frame_dice", lambda *_: np.array([next(dice)]))
+
+    def stop_after_two(epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    scored(iter([0.9, 0.5, 0.4]))
+    whole = trainer(tmp_path / "whole", epochs=3).run(*parts, ignore, ignore)
+    scored(iter([0.9, 0.5, 0.4]))
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "part", epochs=3).run(*parts, stop_after_two, ignore)
+    resumed = trainer(tmp_path / "part", epochs=3).run(*parts, ignore, ignore)
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+
+
+def test_a_recipes_augmentation_is_what_frames_get(parts, tmp_path, monkeypatch):
+    seen = {"augment": []}
+    make, apply = training.augmentation, training.augment
+    monkeypatch.setattr(training, "augmentation", lambda *given: seen.update(made=given) or make(*given))
+    monkeypatch.setattr(training, "augment", lambda *given: seen["augment"].append(given[2:]) or apply(*given))
+    trainer(tmp_path, epochs=1, close_ups=0.125, colour=0.75, covered=0.5).run(*parts, ignore, ignore)
+    assert seen["made"] == (SPEC.size, 0.125, 0.75)
+    assert set(seen["augment"]) == {(0.5,)}
