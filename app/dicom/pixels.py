@@ -73,7 +73,7 @@ def _is_plain(header: Header) -> bool:
     """
     if header.samples == 3:
         return header.photometric != "RGB"
-    return header.photometric == "MONOCHROME2" and not any(keyword in header.dataset for keyword in WINDOW_KEYWORDS)
+    return header.photometric == "MONOCHROME2" and not _window(header)
 
 
 def _native(header: Header, number: int) -> Dataset:
@@ -183,7 +183,7 @@ def _grey(header: Header, samples: NDArray[Any]) -> NDArray[np.uint8]:
 
     Never the frame's own least and largest value, which would make a dark frame bright.
     """
-    if "WindowCenter" in header.dataset and "WindowWidth" in header.dataset:
+    if {"WindowCenter", "WindowWidth"} <= set(_window(header)):
         grey = _windowed(header, samples)
     else:
         signed = header.dataset.get("PixelRepresentation", 0) == 1
@@ -191,12 +191,16 @@ def _grey(header: Header, samples: NDArray[Any]) -> NDArray[np.uint8]:
     return 255 - grey if header.photometric == "MONOCHROME1" else grey
 
 
+def _window(header: Header) -> list[str]:
+    """Those of `WINDOW_KEYWORDS` that the object has; an empty one says nothing."""
+    return [word for word in WINDOW_KEYWORDS if word in header.dataset and not header.dataset[word].is_empty]
+
+
 def _windowed(header: Header, samples: NDArray[Any]) -> NDArray[np.uint8]:
     """The first window over rescaled values (PS3.3, sections C.11.1 and C.11.2)."""
     rules = _image_dataset(header, b"")
-    for keyword in WINDOW_KEYWORDS:
-        if keyword in header.dataset:
-            rules[keyword] = header.dataset[keyword]
+    for keyword in _window(header):
+        rules[keyword] = header.dataset[keyword]
     slope, intercept = float(rules.get("RescaleSlope", 1)), float(rules.get("RescaleIntercept", 0))
     rules.RescaleSlope, rules.RescaleIntercept = slope, intercept
     shown = apply_windowing(apply_modality_lut(samples, rules), rules)

@@ -243,6 +243,13 @@ def test_window_over_rescaled_values() -> None:
     assert pixels_of(dataset)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
 
 
+@pytest.mark.parametrize("empty", ["WindowCenter", "WindowWidth"])
+def test_an_empty_window_is_none(empty: str) -> None:
+    grey = np.array([[0, 100, 255]], np.uint8)
+    dataset = image(grey, **{"WindowCenter": 100, "WindowWidth": 50, empty: None})
+    assert pixels_of(dataset)[0, :, 0].tolist() == [0, 100, 255]
+
+
 def test_window_over_signed_values() -> None:
     grey = np.array([[-100, -50, 0, 50, 100]], np.int16)
     dataset = image(grey, PixelRepresentation=1, WindowCenter=0, **EXACT)

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from pruning import checkpoint, training
-from pruning.bf16 import computes_bf16
 from pruning.config import Train
 from pruning.data import Frames, carve, load_frames, read_pairs
 from pruning.training import Pool, Trainer, frame_dice, frame_logits, moving_average
@@ -68,15 +67,20 @@ def test_a_resumed_training_equals_an_uninterrupted_one(parts, tmp_path):
         assert torch.equal(value, resumed.network.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_bf16_is_used_where_it_is_asked_for_and_the_device_has_it(parts, tmp_path, precision):
+@pytest.mark.parametrize(
+    ("precision", "native", "used"),
+    [("fp32", True, torch.float32), ("bf16", True, torch.bfloat16), ("bf16", False, torch.float32)],
+)
+def test_bf16_is_used_where_it_is_asked_for_and_the_device_has_it(
+    parts, tmp_path, monkeypatch, precision, native, used
+):
+    monkeypatch.setattr(training, "computes_bf16", lambda _device: native)
     asked = trainer(tmp_path, epochs=1, precision=precision)
     first = next(module for module in asked.network.modules() if isinstance(module, torch.nn.Conv2d))
     types = []
     first.register_forward_hook(lambda module, _, output: types.append(output.dtype) if module.training else None)
     asked.run(*parts, ignore, ignore)
-    native = precision == "bf16" and computes_bf16(asked.device)
-    assert set(types) == {torch.bfloat16 if native else torch.float32}
+    assert set(types) == {used}
 
 
 def test_the_last_average_is_kept_where_the_recipe_says_so(parts, tmp_path):
