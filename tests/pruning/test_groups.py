@@ -41,6 +41,12 @@ def test_a_protected_name_that_fits_no_layer_is_an_error():
         find_groups(make("unet"), SIZE, protect=("decoder9",))
 
 
+def test_a_protected_name_is_a_whole_part_of_a_path():
+    network = nn.Sequential(*(nn.Conv2d(3 if number == 0 else 4, 4, 1) for number in range(12)), nn.Conv2d(4, 1, 1))
+    names = {group.name for group in find_groups(network, SIZE, protect=("1",))}
+    assert names == {str(number) for number in range(12) if number != 1}
+
+
 def head(*layers):
     return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), *layers, nn.Conv2d(8, 1, 1))
 

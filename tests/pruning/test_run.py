@@ -117,6 +117,7 @@ def seeded(finished, folder, seed):
     metrics = json.loads((folder / "metrics.json").read_text())
     for variant, dice in (("dense", 0.4), ("pruned", seed / 10)):
         metrics[variant]["frames"] = dict.fromkeys(metrics[variant]["frames"], dice)
+        metrics[variant]["false_positives"][0] |= {"frame_rate": dice, "pixel_rate": 0.0}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return str(folder)
 
@@ -131,7 +132,7 @@ def test_seeds_are_told_together(finished, tmp_path, say):
     difference = "-0.100 | +0.100 | +0.300 | +0.100 [+0.100, +0.100] | -0.100 to +0.300"
     assert f"| Dice, test: pruned minus dense | {difference} |" in text
     assert "| Dice, data, all: pruned minus dense |" in text
-    assert "| marked of 1 without polyps, negatives: dense |" in text
+    assert "| marked of 1 without polyps, negatives: pruned | 30% | 50% | 70% | 50% | 30% to 70% |" in text
 
 
 def test_runs_of_another_recipe_are_no_seeds(finished, tmp_path, say):

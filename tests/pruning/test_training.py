@@ -213,3 +213,18 @@ def test_a_recipes_augmentation_is_what_frames_get(parts, tmp_path, monkeypatch)
     trainer(tmp_path, epochs=1, close_ups=0.125, colour=0.75, covered=0.5).run(*parts, ignore, ignore)
     assert seen["made"] == (SPEC.size, 0.125, 0.75)
     assert set(seen["augment"]) == {(0.5,)}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "dice"), [(0.2, [0.8, 0, 1]), (0.5, [1, 0, 1]), (0.8, [2 / 3, 0, 1]), (0.95, [0, 1, 1])]
+)
+def test_dice_is_that_of_each_frame_at_the_threshold(threshold, dice):
+    """A third of a frame each is sure by .3, .6 and .9; the truth is the last two, then nothing. The third is empty."""
+    probability = torch.tensor([0.3, 0.6, 0.9]).repeat_interleave(2).expand(3, 1, 6, 6).clone()
+    probability[2] = 0.1
+    masks = torch.zeros(3, 1, 6, 6, dtype=torch.uint8)
+    masks[0, :, :, 2:] = 1
+    network = torch.nn.Conv2d(3, 1, 1)
+    network.forward = lambda images: probability.logit()[: len(images)]
+    frames = Frames(torch.zeros(3, 3, 6, 6, dtype=torch.uint8), masks, ["truth", "no polyp", "nothing marked"])
+    assert frame_dice(network, SPEC, frames, threshold).tolist() == pytest.approx(dice)
