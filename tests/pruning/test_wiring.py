@@ -1,6 +1,7 @@
 """What each station and each cell of a comparison gets: which frames, which network, which seed."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from pruning import calibration, checkpoint, crops, latency, quantise, recovery,
 from pruning.calibration import Calibration
 from pruning.comparison import study
 from pruning.comparison.methods import METHODS
+from pruning.cost import count_macs
 from pruning.data import read_training
 from pruning.evaluate import FrameScores
 from pruning.runs import Run
@@ -185,3 +187,11 @@ def test_a_cell_scores_and_tunes_on_training_frames_under_the_dense_network_and_
     assert set(seen["scored"]) < set(training)
     assert set(seen["norms"]) < set(training)
     assert same(call.teacher, checkpoint.load(begun.dense).network)
+
+
+@pytest.mark.usefixtures("asked")
+def test_each_cut_is_scored_anew(begun, monkeypatch):
+    costs, score = [], study.score
+    monkeypatch.setattr(study, "score", lambda *given: costs.append(count_macs(given[0], 64)) or score(*given))
+    study.Study(begun, replace(SETTINGS, cuts=3)).cell(0.5, 0, METHODS[0])
+    assert costs[0] > costs[1] > costs[2] > costs[0] / 2
