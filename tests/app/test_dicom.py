@@ -269,7 +269,7 @@ def test_grey_of_4_bits() -> None:
 
 def test_window_inverted() -> None:
     grey = np.array([[0, 100, 200]], np.uint8)
-    options = {"WindowCenter": 100, "WindowWidth": 100, "VOILUTFunction": "LINEAR_EXACT"}
+    options = {"WindowCenter": 100, **EXACT}
     dataset = image(grey, PhotometricInterpretation="MONOCHROME1", **options)
     assert pixels_of(dataset)[0, :, 0].tolist() == [255, 127, 0]
 

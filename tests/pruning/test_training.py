@@ -31,6 +31,11 @@ def ignore(*_):
     pass
 
 
+def stop_after_two(epoch):
+    if epoch.epoch == 2:
+        raise KeyboardInterrupt
+
+
 def recoloured(frames):
     """The ellipses in other colours, as what is no polyp."""
     return Frames(frames.images.flip(1), torch.zeros_like(frames.masks), frames.stems)
@@ -53,10 +58,6 @@ def test_it_learns_to_segment_the_ellipse(parts, tmp_path):
 
 def test_a_resumed_training_equals_an_uninterrupted_one(parts, tmp_path):
     whole = trainer(tmp_path / "whole", epochs=3).run(*parts, ignore, ignore)
-
-    def stop_after_two(epoch):
-        if epoch.epoch == 2:
-            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         trainer(tmp_path / "part", epochs=3).run(*parts, stop_after_two, ignore)
@@ -165,10 +166,6 @@ def test_patience_ends_a_training_that_no_longer_gets_better_and_outlasts_an_int
     still = {"epochs": 6, "patience": 2}
     whole, resumed = [], []
 
-    def stop_after_two(epoch):
-        if epoch.epoch == 2:
-            raise KeyboardInterrupt
-
     standing(tmp_path / "whole", **still).run(*parts, whole.append, ignore)
     with pytest.raises(KeyboardInterrupt):
         standing(tmp_path / "part", **still).run(*parts, stop_after_two, ignore)
@@ -190,10 +187,6 @@ def standing(folder, **settings):
 def test_the_best_epoch_is_kept_though_it_lies_before_an_interruption(parts, tmp_path, monkeypatch):
     def scored(dice):
         monkeypatch.setattr(training, "frame_dice", lambda *_: np.array([next(dice)]))
-
-    def stop_after_two(epoch):
-        if epoch.epoch == 2:
-            raise KeyboardInterrupt
 
     scored(iter([0.9, 0.5, 0.4]))
     whole = trainer(tmp_path / "whole", epochs=3).run(*parts, ignore, ignore)
