@@ -18,6 +18,8 @@ from app.fit import Fit
 from app.model import Model
 from app.segment import segment, segment_frame
 
+Work = tuple[Callable[[], object], NDArray[np.uint8]]  # what is timed, and the mask that comes out
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -25,20 +27,17 @@ class Contender:
 
     Attributes:
         model: with sessions of its own.
+        provider: where the network really runs, and in which arithmetic where one provider has two.
         stage: how much of a frame's way is timed.
         run: does it once; may be called from several threads at once.
         mask: what comes out, uint8 [H, W] at the frame's own size.
     """
 
     model: Model
+    provider: str
     stage: Stage
     run: Callable[[], object]
     mask: NDArray[np.uint8]
-
-    @property
-    def provider(self) -> str:
-        """Where the network really runs."""
-        return self.model.engine.provider
 
 
 def available() -> list[Preference]:
@@ -69,24 +68,24 @@ def line_up(spec: Spec, models: Sequence[Model], sample: Sample, preference: Pre
     for provider in spec.providers or [preference]:
         for model in models:
             own = model.reopened(threads=spec.threads, preference=provider)
-            contenders += [_enter(own, stage, sample, spec.batch) for stage in spec.stages]
+            where = f"{own.engine.provider}-bf16" if provider == "openvino-bf16" else own.engine.provider
+            contenders += [_enter(own, where, stage, sample, spec.batch) for stage in spec.stages]
     return contenders
 
 
-def _enter(model: Model, stage: Stage, sample: Sample, batch: int) -> Contender:
-    if stage == "network":
-        return _network(model, sample, batch)
-    return _end_to_end(model, sample)
+def _enter(model: Model, provider: str, stage: Stage, sample: Sample, batch: int) -> Contender:
+    run, mask = _network(model, sample, batch) if stage == "network" else _end_to_end(model, sample)
+    return Contender(model, provider, stage, run, mask)
 
 
-def _network(model: Model, sample: Sample, batch: int) -> Contender:
+def _network(model: Model, sample: Sample, batch: int) -> Work:
     tensor = Fit.of(sample.frame, model.manifest.input).apply(sample.frame.pixels)  # [1, H, W, 3]
     run = partial(model.engine.run, np.repeat(tensor, batch, axis=0), Clock())
-    return Contender(model, "network", run, segment_frame(sample.frame, model, Clock()).mask)
+    return run, segment_frame(sample.frame, model, Clock()).mask
 
 
-def _end_to_end(model: Model, sample: Sample) -> Contender:
+def _end_to_end(model: Model, sample: Sample) -> Work:
     """By the functions that answer `POST /v1/segment` with a mask."""
     frame = sample.frame
     work = partial(segment, sample.data, model, max_pixels=frame.width * frame.height)
-    return Contender(model, "end_to_end", lambda: render.mask_png(work(clock=Clock())), work(clock=Clock()).mask)
+    return lambda: render.mask_png(work(clock=Clock())), work(clock=Clock()).mask

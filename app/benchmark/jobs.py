@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.benchmark.measure import Proceed, measure
@@ -32,33 +32,35 @@ def _now() -> str:
 
 @dataclass
 class Job:
-    """One benchmark's inputs, and its outcome as its thread writes it."""
+    """One benchmark's inputs, and how far its thread is."""
 
     spec: Spec
     models: Sequence[Model]
     sample: Sample
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     created: str = field(default_factory=_now)
-    state: State = "running"
     progress: float = 0.0
-    error: str | None = None
-    warning: str | None = None
-    result: Result | None = None
-    series: list[Series] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def status(self) -> Status:
+    def status(self, state: State = "running", error: str | None = None, result: Result | None = None) -> Status:
         """A snapshot."""
         return Status(
             id=self.id,
-            state=self.state,
+            state=state,
             progress=self.progress,
             created=self.created,
             models=[model.id for model in self.models],
-            error=self.error,
-            warning=self.warning,
-            result=self.result,
+            error=error,
+            result=result,
         )
+
+
+@dataclass
+class Outcome:
+    """What is kept of a job that is over: neither its frame nor its models."""
+
+    status: Status
+    series: list[Series] = field(default_factory=list)
 
 
 class Benchmarks:
@@ -77,7 +79,7 @@ class Benchmarks:
         self._max_seconds = max_seconds
         self._workers = workers
         self._running: Job | None = None
-        self._unsaved: OrderedDict[str, Job] = OrderedDict()
+        self._unsaved: OrderedDict[str, Outcome] = OrderedDict()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -93,9 +95,9 @@ class Benchmarks:
                     f"Benchmark {self._running.id!r} is running, and two would measure each other: wait for it.",
                     id=self._running.id,
                 )
-            self._running = job
-            self._thread = threading.Thread(target=self._run, args=(job,), name=f"benchmark-{job.id}", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, args=(job,), name=f"benchmark-{job.id}", daemon=True)
+            thread.start()  # first: where it raises, nothing runs. Its end waits for the lock
+            self._running, self._thread = job, thread
 
     @property
     def running(self) -> str | None:
@@ -110,8 +112,8 @@ class Benchmarks:
             UnknownBenchmark: none such, or dropped since.
             ResultsUnavailable
         """
-        job = self._in_memory(benchmark_id)
-        return job.status() if job else self.store.get(benchmark_id)
+        outcome = self._in_memory(benchmark_id)
+        return outcome.status if outcome else self.store.get(benchmark_id)
 
     def result(self, benchmark_id: str) -> tuple[Status, Result, list[Series]]:
         """A benchmark that is done, with its raw samples.
@@ -120,11 +122,11 @@ class Benchmarks:
             UnknownBenchmark, ResultsUnavailable
             NoResult: it is not done.
         """
-        job = self._in_memory(benchmark_id)
-        status = job.status() if job else self.store.get(benchmark_id)
+        outcome = self._in_memory(benchmark_id)
+        status = outcome.status if outcome else self.store.get(benchmark_id)
         if status.result is None:
             raise NoResult(f"Benchmark {benchmark_id!r} is {status.state}, and has no result: take one that is done.")
-        return status, status.result, job.series if job else self.store.series(benchmark_id)
+        return status, status.result, outcome.series if outcome else self.store.series(benchmark_id)
 
     def delete(self, benchmark_id: str) -> None:
         """Forget a benchmark that is over.
@@ -149,10 +151,10 @@ class Benchmarks:
             thread.join()
         self.store.close()
 
-    def _in_memory(self, benchmark_id: str) -> Job | None:
+    def _in_memory(self, benchmark_id: str) -> Outcome | None:
         with self._lock:
             if self._running is not None and self._running.id == benchmark_id:
-                return self._running
+                return Outcome(self._running.status())
             return self._unsaved.get(benchmark_id)
 
     def _run(self, job: Job) -> None:
@@ -165,8 +167,8 @@ class Benchmarks:
             with self._lock:
                 self._running = None
 
-    def _outcome(self, job: Job) -> Job:
-        """The job as it ended. The one that runs has no result, so that none is seen before it is kept."""
+    def _outcome(self, job: Job) -> Outcome:
+        """How the job ended. The one that runs has no result, so that none is seen before it is kept."""
         try:
             result, series = measure(
                 job.spec,
@@ -177,25 +179,28 @@ class Benchmarks:
                 proceed=self._pace(job),
             )
         except Stopped as error:
-            return replace(job, state="stopped", error=str(error))
+            return Outcome(job.status("stopped", str(error)))
         except PolypruneError as error:
-            return replace(job, state="failed", error=str(error))
+            return Outcome(job.status("failed", str(error)))
         except Exception:  # a thread's last resort: else nobody would know why it ended
             log.exception("benchmark %s failed", job.id)
-            return replace(job, state="failed", error="Internal error; the service's log has the details.")
-        return replace(job, state="done", progress=1.0, result=result, series=series)
+            return Outcome(job.status("failed", "Internal error; the service's log has the details."))
+        job.progress = 1.0
+        return Outcome(job.status("done", result=result), series)
 
     def _save(self) -> None:
         """Offer the store what it has not got; the oldest of what it does not take is dropped beyond its own number."""
-        for job in list(self._unsaved.values()):
+        for outcome in list(self._unsaved.values()):
+            status = outcome.status.model_copy(update={"warning": None})
             try:
-                self.store.save(replace(job, warning=None).status(), job.series)
+                self.store.save(status, outcome.series)
             except ResultsUnavailable as error:
-                log.error("benchmark %s is not stored: %s", job.id, error)
-                job.warning = f"Kept in memory only, until the service ends: {error}"
+                log.error("benchmark %s is not stored: %s", status.id, error)
+                warning = f"Kept in memory only, until the service ends: {error}"
+                outcome.status = status.model_copy(update={"warning": warning})
             else:
                 with self._lock:
-                    self._unsaved.pop(job.id, None)
+                    self._unsaved.pop(status.id, None)
         with self._lock:
             while len(self._unsaved) > self.store.history:
                 self._unsaved.popitem(last=False)

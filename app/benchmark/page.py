@@ -80,7 +80,7 @@ def figures(series: Sequence[Series]) -> list[Figure]:
 
 def name(who: Who) -> str:
     """A contender's name without its stage."""
-    return f"{who.id}, {who.provider.removesuffix('ExecutionProvider')}"
+    return f"{who.id}, {who.provider.replace('ExecutionProvider', '')}"
 
 
 def _of(rounds: list[tuple[Who, NDArray[np.floating]]], stage: Stage) -> list[tuple[Who, NDArray[np.floating]]]:

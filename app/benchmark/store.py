@@ -158,7 +158,7 @@ class Store:
             database.executemany("INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             compared = [(status.id, place, *row) for place, row in enumerate(_ratio_rows(status))]
             database.executemany("INSERT INTO ratio VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", compared)
-            newest = "SELECT id FROM benchmark ORDER BY created DESC, rowid DESC LIMIT ?"
+            newest = "SELECT id FROM benchmark ORDER BY rowid DESC LIMIT ?"  # as saved: a clock may be set back
             database.execute(f"DELETE FROM benchmark WHERE id NOT IN ({newest})", (self.history,))  # noqa: S608
 
     def get(self, benchmark_id: str) -> Status:

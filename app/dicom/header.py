@@ -191,7 +191,10 @@ def _check_bits(header: Header) -> None:
             f"Samples of {header.bits_stored} bits in {header.bits_allocated} are not read: send 8 or 16."
         )
     if _positive(header.dataset, "HighBit", header.bits_stored - 1) != header.bits_stored - 1:
-        raise UnsupportedFrame("Samples whose High Bit is not the last that is stored are not read .")
+        raise UnsupportedFrame(
+            "Samples whose High Bit is not Bits Stored - 1 are not read: send the object with its samples moved down "
+            "to the lowest bits."
+        )
 
 
 def _positive(dataset: Dataset, keyword: str, default: int | None = None) -> int:

@@ -24,7 +24,10 @@ export function start() {
 }
 
 /** The view is looked at now. */
-export const shown = () => stored.show();
+export async function shown() {
+  const { running: id } = (await stored.show()) ?? {};
+  if (id && !$("run").disabled) run(id, "A benchmark runs already, since before this page was opened or from elsewhere.");
+}
 
 async function open(id) {
   say($("benchmark-error"));
@@ -37,25 +40,27 @@ async function open(id) {
 }
 
 function show(status) {
+  $("benchmark-empty").hidden = Boolean(status.result);
+  $("benchmark-results").hidden = !status.result;
   if (status.result) {
-    $("benchmark-empty").hidden = true;
-    $("benchmark-results").hidden = false;
     result.show(status);
     stored.follow(status.result);
   }
   say($("benchmark-error"), status.error ?? "");
 }
 
-async function run() {
+/** Start one and follow it, or follow the one that is named. */
+async function run(id, words = "Starting…") {
   say($("benchmark-error"));
-  running(true, "Starting…");
+  running(true, words);
   try {
-    const status = await follow(await begin());
+    id ??= await begin();
+    const status = await follow(id);
     running(false, outcome(status));
     show(status);
     stored.show();
   } catch (error) {
-    running(false, "Nothing runs.");
+    running(false, id ? "Not followed any more: it goes on, and is stored at its end." : "Nothing runs.");
     say($("benchmark-error"), error.message);
   }
 }
@@ -87,10 +92,21 @@ function form() {
 
 async function follow(id) {
   for (;;) {
-    const status = await api.benchmark(id);
+    const status = await look(id);
     $("benchmark-progress").value = status.progress;
     if (status.state !== "running") return status;
     await new Promise((resolve) => setTimeout(resolve, EVERY));
+  }
+}
+
+/** It runs on where a look fails: only what would not pass by itself ends this. */
+async function look(id, tries = 10) {
+  try {
+    return await api.benchmark(id);
+  } catch (error) {
+    if (!tries || ![0, 429, 503].includes(error.status)) throw error;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    return look(id, tries - 1);
   }
 }
 

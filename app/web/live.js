@@ -27,7 +27,7 @@ export function start() {
   onChoose($("video"), $("video-file"), play);
   onDrop($("live-drop"), play);
   $("live-camera").addEventListener("click", film);
-  $("stop").addEventListener("click", () => stream?.stop());
+  $("stop").addEventListener("click", stop);
   onSlide($("live-threshold"), (threshold) => {
     $("live-threshold-value").textContent = fixed(threshold, 2);
     stream?.change({ threshold });
@@ -61,8 +61,9 @@ export async function play(file) {
 async function film() {
   stop();
   say($("live-error"));
+  $("live-camera").disabled = true; // a second one would never be closed
   try {
-    camera = await openCamera();
+    camera = await openCamera().finally(() => ($("live-camera").disabled = false));
     video.srcObject = camera;
     await begin("The camera gives no picture.");
   } catch (error) {

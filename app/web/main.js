@@ -56,7 +56,7 @@ function key() {
   });
   $("key").addEventListener("submit", async (event) => {
     event.preventDefault();
-    api.setKey($("key-value").value.trim());
+    api.setKey($("key-value").value.replace(/[^!-~]/g, "")); // a header takes no others, and a paste may bring some
     $("key-value").value = "";
     $("key").hidden = true;
     await connect();

@@ -49,7 +49,7 @@ function fill() {
 
 function tell(entries) {
   const refused = entries.filter((entry) => entry.state === "refused");
-  const devices = [...new Set(ready.map((entry) => (entry.provider.startsWith("CPU") ? "CPU" : "GPU")))].join(" and ");
+  const devices = [...new Set(ready.map((entry) => (/^(CPU|OpenVINO)/.test(entry.provider) ? "CPU" : "GPU")))].join(" and ");
   const networks = ready.length === 1 ? "1 network" : `${ready.length} networks`;
   service(ready.length ? "ready" : "failed", ready.length ? `${networks} on ${devices}` : "No network is ready");
   say($("models-error"), refused.map((entry) => `${entry.id} was refused: ${entry.reason}`).join(" "));

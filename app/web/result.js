@@ -29,9 +29,9 @@ export function show({ id, created, warning, result }) {
   say($("benchmark-warning"), warning ?? "");
   const first = result.models[0].stage;
   headline(result.comparisons.find(({ stage }) => stage === first), result.frame.endsWith("sent"));
-  whole(result);
+  ratios(result);
   plots(result.models);
-  $("benchmark-table").tBodies[0].replaceChildren(...result.models.map(cost));
+  $("benchmark-table").tBodies[0].replaceChildren(...result.models.map((model) => cost(model, result.pairs)));
   sweep(result);
   method(result);
 }
@@ -52,23 +52,24 @@ function headline(comparison, sent) {
     $("speedup-interval").textContent = "";
     return;
   }
-  const { speedup, macs_ratio: macs, agreement } = comparison;
-  $("speedup-words").textContent = speedup.mean >= 1 ? "as fast as the dense network" : "of the dense network's speed";
+  const { dense, pruned, speedup, macs_ratio: macs, agreement } = comparison;
+  $("speedup-words").textContent = `as fast: ${pruned} beside ${dense}`;
   $("speedup-interval").textContent =
     `95 % interval ${between(speedup)}, with ${fixed(macs, 2)} times fewer multiply-accumulates (MACs). ` +
     (sent ? `On this frame the masks agree with a Dice of ${fixed(agreement.dice, 3)}.` : "");
 }
 
-/** The same with all that surrounds the network. */
-function whole({ comparisons, pairs }) {
-  const both = comparisons.filter(({ stage }) => stage === "end_to_end");
-  const faster = both.map(({ speedup }) => `From file to mask: ${fixed(speedup.mean, 2)} times as fast (${between(speedup)}).`);
-  const around = pairs.filter(({ differ }) => differ === "stage");
-  const more = around.map(({ other, ratio }) => `${other.id} takes ${fixed(ratio.mean, 2)} times its network's time.`);
-  const others = pairs.filter(({ differ }) => differ !== "stage");
-  const rest = others.map(({ base, other, ratio }) => `${name(other)} is ${fixed(ratio.mean, 2)} times as fast as ${name(base)} (${STAGES[other.stage]}; ${between(ratio)}).`);
-  $("speedup-whole").textContent = [...faster, ...more, ...rest].join(" ");
+/** Every ratio with both names: of pruned networks, of precisions, of providers. */
+function ratios({ comparisons, pairs }) {
+  const rows = [
+    ...comparisons.map(({ dense, pruned, provider, stage, speedup }) => ratio({ id: pruned, provider }, { id: dense, provider }, stage, speedup)),
+    ...pairs.filter(({ differ }) => differ !== "stage").map(({ base, other, ratio: found }) => ratio(other, base, other.stage, found)),
+  ];
+  $("ratios").hidden = !rows.length;
+  $("ratio-table").tBodies[0].replaceChildren(...rows);
 }
+
+const ratio = (one, beside, stage, found) => row(name(one), [name(beside), STAGES[stage], times(found)]);
 
 /** Both stages over axes of one length, so that they can be compared. */
 function plots(models) {
@@ -93,10 +94,12 @@ function slowest(models) {
   return make("span", { textContent: `The slowest 1 % lie to the right of what is drawn (${beyond} runs).` });
 }
 
-function cost(model) {
-  const { stage, latency_ms: latency, macs, parameters } = model;
-  const times = [latency.p50, latency.p95, latency.p99].map(ms);
-  return row(name(model), [STAGES[stage], ...times, fixed(latency.frames_per_second, 1), short(macs), short(parameters)]);
+function cost(model, pairs) {
+  const { id, provider, stage, latency_ms: latency, macs, parameters } = model;
+  const shown = [latency.p50, latency.p95, latency.p99].map(ms);
+  const around = stage === "end_to_end" && pairs.find(({ differ, base }) => differ === "stage" && base.id === id && base.provider === provider);
+  const over = around ? `${fixed(around.ratio.mean, 2)}×` : "";
+  return row(name(model), [STAGES[stage], ...shown, fixed(latency.frames_per_second, 1), over, short(macs), short(parameters)]);
 }
 
 function sweep({ sweep: loads, workers }) {
@@ -104,12 +107,12 @@ function sweep({ sweep: loads, workers }) {
   $("sweep-table").tBodies[0].replaceChildren(...loads.map(load));
   $("sweep-note").textContent =
     `Each client sends its next frame when it has its answer; ${workers === 1 ? "1 frame is" : `${workers} frames are`} ` +
-    "worked on at once, the others wait, and the wait counts. Throughput over the dense network's with its 95 % interval.";
+    "worked on at once, the others wait, and the wait counts. Throughput beside the network that it was pruned from, with its 95 % interval.";
 }
 
 function load(one) {
-  const { stage, concurrency, frames_per_second: rate, p50, p99, speedup } = one;
-  const over = speedup ? `${fixed(speedup.mean, 2)}× (${between(speedup)})` : "";
+  const { stage, concurrency, frames_per_second: rate, p50, p99, dense, speedup } = one;
+  const over = speedup ? `${dense}: ${times(speedup)}` : "";
   return row(name(one), [STAGES[stage], concurrency, fixed(rate.mean, 1), ms(p50), ms(p99), over]);
 }
 
@@ -118,6 +121,8 @@ function method({ method: words, iterations, batch, threads, frame, machine }) {
     `${words} ${iterations} rounds, batch ${batch}, CPU threads: ${threads}. ` +
     `Frame: ${frame}. ${machine.processor}, ${machine.cores} cores, onnxruntime ${machine.onnxruntime}.`;
 }
+
+const times = (found) => `${fixed(found.mean, 2)}× (${between(found)})`;
 
 const between = ({ low, high }) => `${fixed(low, 2)} to ${fixed(high, 2)}`;
 

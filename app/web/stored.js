@@ -29,7 +29,13 @@ export async function show() {
   choices();
   const model = $("stored-model").value;
   try {
-    fill(await api.benchmarks({ limit: LIMIT, offset, ...(model !== ANY && { model }) }));
+    const found = await api.benchmarks({ limit: LIMIT, offset, ...(model !== ANY && { model }) });
+    if (offset && offset >= found.total) { // what was on this page is gone
+      offset = Math.max(0, LIMIT * (Math.ceil(found.total / LIMIT) - 1));
+      return show();
+    }
+    fill(found);
+    return found;
   } catch (error) {
     $("stored-table").hidden = $("stored-pages").hidden = true;
     say($("stored-note"), error.message);

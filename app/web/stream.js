@@ -63,7 +63,6 @@ export class Stream {
   stop() {
     this.#stopped = true;
     this.#socket.close(1000);
-    this.#on.ended();
   }
 
   #connect() {

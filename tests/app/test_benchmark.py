@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,17 @@ import numpy as np
 import pytest
 
 from app import cuda, machine
-from app.benchmark import measure, pairs
+from app.benchmark import contender, jobs, measure, pairs
 from app.benchmark.contender import Contender
 from app.benchmark.jobs import Benchmarks, Job
-from app.benchmark.spec import Sample, Spec
+from app.benchmark.spec import Sample, Spec, Stage
 from app.benchmark.store import Store
 from app.benchmark.sweep import Level, sweep
 from app.comparison import agree
+from app.device import CPU
 from app.errors import BenchmarkRunning, ResultsUnavailable
-from app.model import load
+from app.frames import Frame
+from app.model import Model, load
 from app.settings import Settings
 from tests.app.test_problems import check
 from tests.conftest import Serve, running
@@ -299,6 +303,42 @@ def test_stopped_job_says_so(tmp_path: Path) -> None:
     assert (status.state, status.error) == ("stopped", "The service was stopped.")
 
 
+def test_what_is_not_stored_keeps_no_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.log, "disabled", True)  # pytest keeps records, and with an error its frames
+    (tmp_path / "file").touch()
+    model = load(write_model(tmp_path, "red"), threads=1, preference="cpu")
+    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+    frame = weakref.ref(pixels)
+    benchmarks = Benchmarks(store=Store(tmp_path / "file" / "data", 3), preference="cpu", max_seconds=60, workers=1)
+    job = Job(Spec(iterations=2), [model], Sample.sent(encode(pixels), Frame(pixels, SIZE, SIZE)))
+    benchmark = job.id
+    benchmarks.start(job)
+    del job, pixels
+    while benchmarks.running:
+        time.sleep(0.01)
+    benchmarks.close()
+    gc.collect()
+    kept = benchmarks.get(benchmark)
+    assert (kept.state, kept.progress) == ("done", 1)
+    assert "memory only" in str(kept.warning)
+    assert frame() is None
+
+
+def test_a_thread_that_does_not_start_blocks_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(write_model(tmp_path, "red"), threads=1, preference="cpu")
+    benchmarks = Benchmarks(store=Store(None, 3), preference="cpu", max_seconds=60, workers=1)
+
+    def exhausted(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", exhausted)
+        with pytest.raises(RuntimeError):
+            benchmarks.start(Job(Spec(iterations=2), [model], Sample.golden(model)))
+    benchmarks.start(Job(Spec(iterations=2), [model], Sample.golden(model)))
+    benchmarks.close()
+
+
 TIMES = np.array([[4.0, 12.0, 2.0, 8.0]] * 3)  # of a line-up in three rounds, seconds
 
 
@@ -308,7 +348,8 @@ def line_up(tmp_path: Path) -> list[Contender]:
     folder = write_pair(tmp_path)
     models = [load(folder / name / "1", threads=1, preference="cpu") for name in ("red-dense", "red-pruned")]
     mask = np.zeros((4, 4), np.uint8)
-    return [Contender(model, stage, int, mask) for model in models for stage in ("network", "end_to_end")]
+    stages: tuple[Stage, ...] = ("network", "end_to_end")
+    return [Contender(model, CPU, stage, int, mask) for model in models for stage in stages]
 
 
 def test_a_speedup_is_the_dense_time_over_the_pruned_one(line_up: list[Contender]) -> None:
@@ -318,6 +359,17 @@ def test_a_speedup_is_the_dense_time_over_the_pruned_one(line_up: list[Contender
     speedup = measure._load(Level(2, np.ones((3, 4, 8)), TIMES), 2, line_up, 1).speedup
     assert speedup is not None
     assert speedup.mean == pytest.approx(2)
+
+
+def test_openvino_in_bf16_is_a_provider_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_pair(tmp_path)
+    models = [load(folder / name / "1", threads=1, preference="cpu") for name in ("red-dense", "red-pruned")]
+    monkeypatch.setattr(Model, "reopened", lambda model, **_: model)
+    spec = Spec(providers=["openvino", "openvino-bf16"])
+    line_up = contender.line_up(spec, models, Sample.golden(models[0]), "cpu")
+    assert len({one.provider for one in line_up}) == 2
+    found = pairs.compare(line_up, np.array([[4.0, 2.0, 1.0, 0.5]] * 3))
+    assert [one.speedup.mean for one in found] == [pytest.approx(2), pytest.approx(2)]
 
 
 def test_frames_of_a_batch_count(client: httpx.Client) -> None:

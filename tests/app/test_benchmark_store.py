@@ -67,6 +67,13 @@ def test_without_a_data_folder_they_are_listed_too(serve: Serve) -> None:
     assert entry["ratios"][0]["ratio"] == result["comparisons"][0]["speedup"]
 
 
+def test_a_clock_that_was_set_back_costs_no_result() -> None:
+    store = Store(None, 2)
+    for number in (5, 6, 1):
+        store.save(status(number), [])
+    assert {one.id for one in store.page(model=None, limit=9, offset=0)[1]} == {"0006", "0001"}
+
+
 def test_pages_and_filter_of_the_list(serve: Serve) -> None:
     client = serve()
     ids = [run(client), run(client, models=["red-dense"]), run(client)][::-1]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import httpx
 from playwright.sync_api import Browser, Page, expect
+
+from tests.app.test_benchmark import finish
 
 DRAWN = """(name) => {
   const context = document.querySelector(name).getContext("2d");
@@ -32,7 +35,11 @@ def test_it_runs_to_the_end_and_shows_the_speed_up(sample_page: Page) -> None:
         for network in ("polyp-lite0-dense/1", "polyp-lite0-pruned/1")
         for stage in ("network", "end to end")
     ]
-    assert "From file to mask" in sample_page.inner_text("#speedup-whole")
+    assert [row.split("\t")[:3] for row in sample_page.locator("#ratio-table tbody tr").all_inner_texts()] == [
+        ["polyp-lite0-pruned/1", "polyp-lite0-dense/1", stage] for stage in ("network", "end to end")
+    ]
+    around = [row.split("\t")[6] for row in sample_page.locator("#benchmark-table tbody tr").all_inner_texts()]
+    assert [bool(re.fullmatch(r"\d\.\d\d×", text)) for text in around] == [False, True, False, True]
     for plot in ("#plot-network", "#plot-end_to_end"):
         assert "half within" in (sample_page.get_attribute(plot, "aria-label") or "")
         assert sample_page.evaluate(DRAWN, plot)
@@ -46,6 +53,7 @@ def test_a_sweep_is_shown(page: Page) -> None:
     measure(page, rounds=2)
     rows = [row.split("\t") for row in page.locator("#sweep-table tbody tr").all_inner_texts()]
     assert [row[2] for row in rows] == ["1", "1", "2", "2"]
+    assert ["polyp-lite0-dense/1:" in row[-1] for row in rows] == [False, True, False, True]
     assert page.locator("#figure-end_to_end").is_hidden()
 
 
@@ -100,6 +108,44 @@ def test_one_that_runs_already_is_followed(page: Page, service: httpx.Client) ->
     button.click()
     expect(page.locator("#benchmark-state")).to_contain_text("was running already")
     expect(page.locator("#benchmark-state")).to_have_text("Done: 100 rounds.")
+
+
+def test_one_that_runs_is_followed_after_a_reload(page: Page, service: httpx.Client) -> None:
+    benchmark = service.post("/benchmark", json={"iterations": 60}).json()["id"]
+    page.reload()
+    with page.expect_request(f"**/benchmark/{benchmark}"):
+        page.get_by_role("tab", name="Benchmark").click()
+    expect(page.locator("#benchmark-state")).to_contain_text("runs already")
+    expect(page.locator("#run")).to_be_disabled()
+    expect(page.locator("#benchmark-state")).to_have_text("Done: 60 rounds.")
+
+
+def test_a_look_that_fails_is_repeated(page: Page) -> None:
+    busy = {"status": 429, "json": {"detail": "At most so many requests a second."}}
+    page.route(re.compile(r"/benchmark/[0-9a-f]+$"), lambda route: route.fulfill(**busy), times=1)
+    measure(page, rounds=2)
+    assert page.locator("#benchmark-error").is_hidden()
+
+
+def test_a_run_that_failed_is_not_shown_as_the_one_before(page: Page) -> None:
+    """Nor can the one before be deleted in its place."""
+    measure(page, rounds=2)
+    failed = {"id": "bad", "state": "failed", "progress": 0, "created": "2026-01-01T00:00:00Z", "models": []}
+    failed |= {"error": "The time limit left 0 rounds.", "warning": None, "result": None}
+    page.route(re.compile(r"/benchmark/[0-9a-f]+$"), lambda route: route.fulfill(json=failed))
+    page.locator("#stored-table tbody button").first.click()
+    expect(page.locator("#benchmark-error")).to_contain_text("0 rounds")
+    expect(page.get_by_role("button", name="Delete")).to_be_hidden()
+
+
+def test_every_ratio_names_both_networks(page: Page, service: httpx.Client) -> None:
+    models = ["polyp-lite0-dense", "polyp-lite0-fast", "polyp-nano"]
+    finish(service, service.post("/benchmark", json={"models": models, "iterations": 2, "warmup": 0}))
+    page.get_by_role("tab", name="Benchmark").click()
+    page.locator("#stored-table tbody button").first.click()
+    expect(page.locator("#speedup-words")).to_have_text("as fast: polyp-lite0-fast/1 beside polyp-lite0-dense/1")
+    rows = [row.split("\t")[:2] for row in page.locator("#ratio-table tbody tr").all_inner_texts()]
+    assert rows == [["polyp-lite0-fast/1", "polyp-lite0-dense/1"], ["polyp-nano/2", "polyp-lite0-fast/1"]]
 
 
 def test_what_the_service_refuses_is_said_in_its_words(page: Page) -> None:

@@ -32,6 +32,18 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return video(tmp_path_factory.mktemp("film") / "drift.webm")
 
 
+COUNTED = """() => {
+  window.tracks = [];
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async (wish) => {
+    const found = await ask(wish);
+    tracks.push(...found.getTracks());
+    return found;
+  };
+}"""
+ON = "() => tracks.filter((track) => track.readyState === 'live').length"
+
+
 def number(page: Page, name: str) -> float:
     return float(page.inner_text(f"#live-{name}").split()[0].replace(",", ""))
 
@@ -90,6 +102,31 @@ def test_the_camera(page: Page) -> None:
     page.get_by_role("tab", name="Live").click()
     page.locator("#live-camera").click()
     wait_for_answers(page, 3)
+
+
+def test_another_network_goes_on_with_the_same_video(page: Page, film: Path) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.set_input_files("#video-file", film)
+    wait_for_answers(page, 3)
+    page.select_option("#live-model", "polyp-lite0-fast/1")
+    expect(page.locator("#live-tag")).to_contain_text("polyp-lite0-fast/1")
+    wait_for_answers(page, 3)
+    assert page.get_by_role("button", name="Stop").is_enabled()
+
+
+@pytest.mark.parametrize(
+    ("view", "button", "ready", "end"),
+    [("Frame", "camera", "#take:enabled", "leave"), ("Live", "live-camera", "#stop:enabled", "stop")],
+)
+def test_a_second_click_opens_no_second_camera(page: Page, view: str, button: str, ready: str, end: str) -> None:
+    page.get_by_role("tab", name=view).click()
+    page.evaluate(COUNTED)
+    page.evaluate("(id) => [1, 2].forEach(() => document.getElementById(id).click())", button)
+    page.locator(ready).wait_for()
+    page.wait_for_timeout(500)
+    assert page.evaluate(ON) == 1
+    page.locator(f"#{end}").click()
+    assert page.evaluate(ON) == 0
 
 
 def test_what_is_no_video_is_said(page: Page) -> None:
