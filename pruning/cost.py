@@ -43,13 +43,14 @@ class Layer:
 
     Attributes:
         name: of the module.
-        kind: `conv`, `depthwise`, `transposed` or `norm`.
+        kind: `conv`, `transposed` or `norm`.
+        depthwise: whether each output channel reads one input channel.
         inputs, outputs: channels.
         plane: height and width of its input.
-        unit: positions that the kernel is applied to; 0 for a batch norm.
+        unit: positions that the kernel is applied to, over all calls; 0 for a batch norm.
         kernel, stride: height and width.
         per_output: parameters that each output channel has besides the kernel.
-        writer: the group of its outputs, if that can be pruned.
+        writes: for each group, how many output channels go with one channel of the group.
         reads: for each group, how many input channels go with one channel of the group.
     """
 
@@ -57,12 +58,13 @@ class Layer:
     kind: str
     inputs: int
     outputs: int
+    depthwise: bool = False
     plane: tuple[int, int] = (0, 0)
     unit: int = 0
     kernel: tuple[int, int] = (0, 0)
     stride: tuple[int, int] = (1, 1)
     per_output: int = 0
-    writer: str | None = None
+    writes: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
 
 
@@ -80,7 +82,7 @@ def parameters(layer: Layer, inputs: int, outputs: int) -> int:
 
 
 def _kernel_values(layer: Layer, inputs: int, outputs: int) -> int:
-    return math.prod(layer.kernel) * outputs * (1 if layer.kind == "depthwise" else inputs)
+    return math.prod(layer.kernel) * outputs * (1 if layer.depthwise else inputs)
 
 
 class CostModel:
@@ -112,8 +114,8 @@ class CostModel:
             self._attach(network, group)
         self._touched: dict[str, list[Layer]] = defaultdict(list)
         for layer in self.layers.values():
-            for name in {layer.writer, *layer.reads} - {None}:
-                self._touched[name].append(layer)  # type: ignore[index]
+            for name in {*layer.writes, *layer.reads}:
+                self._touched[name].append(layer)
         explained = self._sum(self.layers.values(), self.full)
         self.rest = 0.0 if whole is None else whole - explained
 
@@ -132,15 +134,14 @@ class CostModel:
 
     def _attach(self, network: nn.Module, group: Group) -> None:
         for slot in group.writers:
-            self.layers[slot.layer].writer = group.name
+            self.layers[slot.layer].writes[group.name] = len(slot.channels) // group.width
         for slot in group.readers:
             self.layers[slot.layer].reads[group.name] = len(slot.channels) // group.width
-        for slot in group.gates:
-            norm = network.get_submodule(slot.layer)
-            if isinstance(norm, nn.BatchNorm2d):
-                self._attach_norm(norm, slot, group)
+        for slot in group.norms:
+            self._attach_norm(network.get_submodule(slot.layer), slot, group)
 
-    def _attach_norm(self, norm: nn.BatchNorm2d, slot: Slot, group: Group) -> None:
+    def _attach_norm(self, norm: nn.Module, slot: Slot, group: Group) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)  # noqa: S101 - what a group's norms are
         layer = self.layers.setdefault(slot.layer, Layer(slot.layer, "norm", norm.num_features, norm.num_features))
         layer.per_output = 2 if norm.affine else 0
         layer.reads[group.name] = len(slot.channels) // group.width
@@ -149,11 +150,11 @@ class CostModel:
         return sum(self.price(layer, *self._channels(layer, widths)) for layer in layers)
 
     def _channels(self, layer: Layer, widths: Widths) -> tuple[int, int]:
-        gone = sum(times * (self.full[name] - widths[name]) for name, times in layer.reads.items())
-        inputs = layer.inputs - gone
-        if layer.kind == "norm":
-            return inputs, inputs
-        return inputs, widths[layer.writer] if layer.writer else layer.outputs
+        inputs = layer.inputs - self._gone(layer.reads, widths)
+        return inputs, inputs if layer.kind == "norm" else layer.outputs - self._gone(layer.writes, widths)
+
+    def _gone(self, channels: dict[str, int], widths: Widths) -> int:
+        return sum(times * (self.full[name] - widths[name]) for name, times in channels.items())
 
 
 def measure_layers(network: nn.Module, size: int) -> dict[str, Layer]:
@@ -162,13 +163,15 @@ def measure_layers(network: nn.Module, size: int) -> dict[str, Layer]:
 
     def record(name: str, module: Convolution, inputs: Tensor, output: Tensor) -> None:
         transposed = isinstance(module, nn.ConvTranspose2d)
+        before = layers[name].unit if name in layers else 0  # a layer may run more than once
         layers[name] = Layer(
             name=name,
-            kind="transposed" if transposed else "depthwise" if module.groups > 1 else "conv",
+            kind="transposed" if transposed else "conv",
             inputs=module.in_channels,
             outputs=module.out_channels,
+            depthwise=module.groups > 1,
             plane=(inputs.shape[2], inputs.shape[3]),
-            unit=math.prod((inputs if transposed else output).shape[2:]),
+            unit=before + math.prod((inputs if transposed else output).shape[2:]),
             kernel=(module.kernel_size[0], module.kernel_size[1]),
             stride=(module.stride[0], module.stride[1]),
             per_output=0 if module.bias is None else 1,

@@ -53,8 +53,8 @@ def _l1(network: nn.Module, group: Group) -> Tensor:
 
 def _gamma(network: nn.Module, group: Group) -> Tensor:
     """Mean |γ| over the group's batch norms; infinite, so never removed, where there is none."""
-    norms = [(slot, network.get_submodule(slot.layer)) for slot in group.gates]
-    values = [(slot, norm.weight.detach().abs()) for slot, norm in norms if isinstance(norm, nn.BatchNorm2d)]
+    norms = [(slot, network.get_submodule(slot.layer)) for slot in group.norms]
+    values = [(slot, norm.weight.detach().abs()) for slot, norm in norms if isinstance(norm.weight, Tensor)]
     if not values:
         return torch.full((group.width,), math.inf, dtype=torch.float64)
     return _average(group, values)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from pruning.errors import RecipeError
 from pruning.groups import Group
 
 
@@ -39,13 +40,21 @@ def gated(network: nn.Module, gates: dict[str, Tensor]) -> Iterator[None]:
 def pixel_gated(network: nn.Module, groups: list[Group]) -> Iterator[dict[str, Tensor]]:
     """Gate every pixel of the groups' gated layers with ones; the gradient of such a gate is x·δx of the pixel.
 
+    A layer that runs more than once has one gate, in which its effects add up.
+
     Yields:
         For each layer a gate [N, C, H, W] that asks for its gradient; filled when the network runs.
+
+    Raises:
+        RecipeError: a layer runs on planes of several sizes, whose pixels cannot be added.
     """
     gates: dict[str, Tensor] = {}
 
     def gate(layer: str, output: Tensor) -> Tensor:
-        gates[layer] = output.new_ones(()).expand_as(output).requires_grad_()  # one value, whatever the shape
+        if layer not in gates:
+            gates[layer] = output.new_ones(()).expand_as(output).requires_grad_()  # one value, whatever the shape
+        if gates[layer].shape != output.shape:
+            raise RecipeError(f"{layer} runs on planes of several sizes: make prune.reduction 'image', not 'pixel'")
         return output * gates[layer]
 
     layers = {slot.layer for group in groups for slot in group.gates}

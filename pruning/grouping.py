@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch_pruning
 from torch import nn
 
-from pruning.errors import RecipeError
+from pruning.errors import RecipeError, UnprunableError
 from pruning.groups import Convolution, Group, Slot
 from pruning.proof import prove
 from pruning.removal import dependency_graph
@@ -28,7 +28,7 @@ def find_groups(network: nn.Module, size: int, protect: tuple[str, ...] = ()) ->
     graph = dependency_graph(network, size)
     check_traced(network, graph, size)
     found = graph.get_all_groups(root_module_types=(nn.Conv2d, nn.ConvTranspose2d))
-    groups = [_describe(graph, group) for group in found if not _holds_output(group)]
+    groups = [part for group in found if not _holds_output(group) for part in _parts(_describe(graph, group))]
     prove(network, groups, size)
     return [group for group in groups if not _is_protected(group, protect)]
 
@@ -45,7 +45,7 @@ def _covers(prefix: str, name: str) -> bool:
 
 
 def _is_protected(group: Group, protect: tuple[str, ...]) -> bool:
-    layers = {slot.layer for slot in (*group.writers, *group.gates)}
+    layers = {slot.layer for slot in (*group.writers, *group.norms)}
     return any(_covers(prefix, layer) for prefix in protect for layer in layers)
 
 
@@ -54,21 +54,50 @@ def _holds_output(group: torch_pruning.Group) -> bool:
 
 
 def _describe(graph: torch_pruning.DependencyGraph, group: torch_pruning.Group) -> Group:
-    writers, readers, gates = [], [], []
+    writers, readers, norms, gates = [], [], [], []
     for item in group:
         node, module = item.dep.target, item.dep.target.module
         slot = Slot(node.name.split(" ")[0], tuple(item.idxs), tuple(item.root_idxs))
         if isinstance(module, nn.BatchNorm2d):
-            gates.append(slot)
+            norms.append(slot)
+            if not all(_is_factor(after) for after in node.outputs):
+                gates.append(slot)
         elif isinstance(module, Convolution) and graph.is_out_channel_pruning_fn(item.dep.handler):
             writers.append(slot)
-            if not all(_zeroed_by(after) for after in node.outputs):
+            if not all(isinstance(after.module, nn.BatchNorm2d) or _is_factor(after) for after in node.outputs):
                 gates.append(slot)
         elif isinstance(module, Convolution):
             readers.append(slot)
-    return Group(writers[0].layer, len(group[0].idxs), tuple(writers), tuple(readers), tuple(gates))
+    return Group(writers[0].layer, len(group[0].idxs), tuple(writers), tuple(readers), tuple(norms), tuple(gates))
 
 
-def _zeroed_by(reader: torch_pruning.dependency.Node) -> bool:
-    """Whether what reads an output is a gate itself, or scales the group's other members and so has no effect alone."""
-    return isinstance(reader.module, nn.BatchNorm2d) or "SigmoidBackward" in reader.grad_fn.name()
+def _is_factor(reader: torch_pruning.dependency.Node) -> bool:
+    """Whether what reads an output makes a factor of it: that scales the other members, and has no effect alone."""
+    return str(reader.grad_fn.name()).startswith(("SigmoidBackward", "HardsigmoidBackward"))
+
+
+def _parts(group: Group) -> list[Group]:
+    """The groups in what a layer that keeps its channels, such as a depthwise one, reads as a concatenation.
+
+    Torch-Pruning starts at that layer and finds all as one, yet each part of it can go by itself.
+
+    Raises:
+        UnprunableError: a part has no layer that writes it alone, which is what it is removed by.
+    """
+    kinds: dict[tuple[bool, ...], list[int]] = {}
+    for root in range(group.width):
+        kinds.setdefault(tuple(root in slot.roots for slot in group.writers), []).append(root)
+    return [group] if len(kinds) == 1 else [_part(group, roots) for roots in kinds.values()]
+
+
+def _part(group: Group, roots: list[int]) -> Group:
+    alone = next((slot for slot in group.writers if sorted(slot.roots) == roots), None)
+    if alone is None:
+        raise UnprunableError(f"{group.name}: it reads a concatenation with a part that no layer writes alone")
+    place = {root: channel for channel, root in zip(alone.channels, alone.roots, strict=True)}
+
+    def kept(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+        found = ((s, [(c, place[r]) for c, r in zip(s.channels, s.roots, strict=True) if r in place]) for s in slots)
+        return tuple(Slot(s.layer, *zip(*pairs, strict=True)) for s, pairs in found if pairs)
+
+    return Group(alone.layer, len(roots), *map(kept, (group.writers, group.readers, group.norms, group.gates)))

@@ -7,6 +7,9 @@ removes one output channel from every writer and the matching input channels fro
     conv a (8 filters) ─> batch norm a ─> ReLU ─┐
     conv b (8 filters) ─> batch norm b ─────────┴─ + ─> conv c        one group of 8:
                                                                       writers a, b; readers c; gates bn a, bn b
+
+A depthwise convolution that reads a concatenation has a part of each group that is concatenated, and is a writer of
+them all.
 """
 
 from __future__ import annotations
@@ -30,13 +33,14 @@ class Slot:
 
 @dataclass(frozen=True)
 class Group:
-    """Channels that are removed together; named after the convolution it was found from.
+    """Channels that are removed together; named after a convolution that writes them and nothing else.
 
     Attributes:
         name: that convolution.
         width: number of channels.
         writers: convolutions whose output channels these are.
         readers: convolutions whose input channels these are.
+        norms: batch norms of these channels.
         gates: the outputs where a factor of 0 has the effect of removal: batch norms, and convolutions
             that no batch norm follows.
     """
@@ -45,13 +49,15 @@ class Group:
     width: int
     writers: tuple[Slot, ...]
     readers: tuple[Slot, ...]
+    norms: tuple[Slot, ...]
     gates: tuple[Slot, ...]
 
 
 def filters(convolution: nn.Module, values: Tensor) -> Tensor:
     """Values of the shape of a convolution's weight as [output channels, values a filter]."""
-    own = values.transpose(0, 1) if isinstance(convolution, nn.ConvTranspose2d) else values
-    return own.flatten(1)
+    # A depthwise transposed one has its filters first, as all others have.
+    inputs_first = isinstance(convolution, nn.ConvTranspose2d) and convolution.groups == 1
+    return (values.transpose(0, 1) if inputs_first else values).flatten(1)
 
 
 def collect(group: Group, slots: list[Slot] | tuple[Slot, ...], values: dict[str, Tensor]) -> Tensor:

@@ -63,7 +63,7 @@ class LayerTimes:
     def _table(self, layer: Layer) -> RegularGridInterpolator:
         """By (inputs, outputs), or by outputs alone where the layer is depthwise; no channels take no time."""
         columns = lattice(layer.outputs)
-        if layer.kind == "depthwise":
+        if layer.depthwise:
             times = np.array([self._time(layer, width, width) for width in columns])
             return RegularGridInterpolator((columns,), np.maximum.accumulate(times))
         rows = lattice(layer.inputs)
@@ -75,7 +75,8 @@ class LayerTimes:
     def _time(self, layer: Layer, inputs: int, outputs: int) -> float:
         if not inputs or not outputs:
             return 0.0
-        key = f"{layer.kind} {layer.kernel} stride {layer.stride} on {layer.plane}: {inputs} -> {outputs}"
+        kind = f"depthwise {layer.kind}" if layer.depthwise else layer.kind
+        key = f"{kind} {layer.kernel} stride {layer.stride} on {layer.plane}: {inputs} -> {outputs}"
         if key not in self.milliseconds:
             self.milliseconds[key] = measure(layer, inputs, outputs, self.threads)
         return self.milliseconds[key]
@@ -107,8 +108,8 @@ def fastest(events: list[dict[str, Any]]) -> float:
 
 def layer_graph(layer: Layer, inputs: int, outputs: int) -> onnx.ModelProto:
     """Pooling of 1×1, the convolution, ReLU, pooling of 1×1."""
-    grouped = inputs if layer.kind == "depthwise" else 1
-    shape = (inputs, outputs) if layer.kind == "transposed" else (outputs, inputs // grouped)
+    grouped = inputs if layer.depthwise else 1
+    shape = (inputs, outputs // grouped) if layer.kind == "transposed" else (outputs, inputs // grouped)
     weights = np.random.default_rng(0).normal(0, 0.05, (*shape, *layer.kernel)).astype(np.float32)
     settings = {"kernel_shape": layer.kernel, "strides": layer.stride, "group": grouped, "auto_pad": "SAME_UPPER"}
     operation = "ConvTranspose" if layer.kind == "transposed" else "Conv"

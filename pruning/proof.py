@@ -10,6 +10,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
+from pruning.cost import conv_widths
 from pruning.errors import UnprunableError
 from pruning.gates import gated, removing
 from pruning.groups import Group
@@ -19,7 +20,7 @@ TOLERANCE = 1e-4  # of the largest logit: sums in another order differ by about 
 
 
 def prove(network: nn.Module, groups: list[Group], size: int) -> None:
-    """Remove one channel of every group from a copy, and compare with the masked network.
+    """Remove the first and the last channel of every group from a copy, and compare with the masked network.
 
     Raises:
         UnprunableError: names the first group with which they differ.
@@ -30,14 +31,15 @@ def prove(network: nn.Module, groups: list[Group], size: int) -> None:
     for group in removable:
         if not _agrees(network, [group], size):
             raise UnprunableError(
-                f"{group.name}: the network without one of its channels does not compute what it computes with that "
-                "channel masked (a shortcut that no gradient passes?); it cannot be pruned rightly"
+                f"{group.name}: the network without some of its channels does not compute what it computes with them "
+                "masked (a shortcut that no gradient passes, or halves of a layer that are multiplied?); it cannot be "
+                "pruned rightly"
             )
 
 
 @torch.no_grad()
 def _agrees(network: nn.Module, groups: list[Group], size: int) -> bool:
-    removed = {group.name: [0] for group in groups}
+    removed = {group.name: [0, group.width - 1] if group.width > 2 else [0] for group in groups}
     frames = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     with gated(network, removing(network, groups, removed)):
         masked = network(frames)
@@ -47,4 +49,15 @@ def _agrees(network: nn.Module, groups: list[Group], size: int) -> bool:
         pruned = copy(frames)
     except RuntimeError:  # tensors that no longer have the same number of channels
         return False
+    if conv_widths(copy) != _left(network, groups, removed):
+        return False
     return bool((pruned - masked).abs().max() <= TOLERANCE * masked.abs().max().clamp_min(1))
+
+
+def _left(network: nn.Module, groups: list[Group], removed: dict[str, list[int]]) -> dict[str, int]:
+    """Output channels per convolution after the removal: halves that are multiplied lose twice as many."""
+    widths = conv_widths(network)
+    for group in groups:
+        for slot in group.writers:
+            widths[slot.layer] -= sum(root in removed[group.name] for root in slot.roots)
+    return widths

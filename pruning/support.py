@@ -33,8 +33,12 @@ def check_layers(network: nn.Module, size: int) -> None:
             raise UnprunableError(f"{name} (PReLU): a slope for each channel is not followed by the graph: use ReLU")
         if isinstance(module, NORMS) and module.affine:
             raise UnprunableError(f"{name}: affine instance norm cannot be pruned: use batch norm")
-        if isinstance(module, nn.Conv2d) and module.groups not in (1, module.out_channels):
+        if isinstance(module, Convolution) and not _is_plain_or_depthwise(module):
             raise UnprunableError(f"{name}: {module.groups} groups; only plain and depthwise convolutions are pruned")
+
+
+def _is_plain_or_depthwise(convolution: Convolution) -> bool:
+    return convolution.groups == 1 or convolution.groups == convolution.in_channels == convolution.out_channels
 
 
 def check_traced(network: nn.Module, graph: torch_pruning.DependencyGraph, size: int) -> None:

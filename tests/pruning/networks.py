@@ -56,16 +56,26 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "smp.Unet": ("segmentation_models_pytorch:Unet", {"encoder_name": "resnet18", "encoder_weights": None}),
 }
+HERE = "tests.pruning.networks:"
+SMALL: dict[str, tuple[str, dict[str, Any]]] = {
+    "separable": (f"{HERE}Separable", {}),
+    "nested": (f"{HERE}Nested", {}),
+    "on two levels": (f"{HERE}Twice", {"levels": True}),
+    "twice in a row": (f"{HERE}Twice", {"levels": False}),
+    "upwards": (f"{HERE}Upwards", {}),
+    "weighed": (f"{HERE}Weighed", {"factor": nn.Sigmoid(), "norm": True}),
+}
 
 
 def make(name: str) -> nn.Module:
-    """One of `NETWORKS`, in evaluation mode, with random batch norm parameters and statistics.
+    """One of `NETWORKS` or `SMALL`, in evaluation mode, with random batch norm parameters and statistics.
 
     The test is skipped where the network's package is not installed, or does not work beside this PyTorch.
     """
-    skip_unless_importable(NETWORKS[name][0])
+    factory, arguments = (NETWORKS | SMALL)[name]
+    skip_unless_importable(factory)
     torch.manual_seed(0)
-    network = build(*NETWORKS[name]).eval()
+    network = build(factory, arguments).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -129,3 +139,92 @@ class Detached(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, 3, H, W] to [N, 1, H, W]."""
         return self.head(self.a(x) + self.shortcut(x).detach())
+
+
+def conv(inputs: int, outputs: int, groups: int = 1) -> nn.Conv2d:
+    """A 3×3 convolution that keeps height and width."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups)
+
+
+class Separable(nn.Module):
+    """A depthwise convolution that reads a concatenation, as decoders of separable convolutions have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.depthwise = conv(3, 16), conv(3, 8), conv(24, 24, 24)
+        self.norm, self.head = nn.BatchNorm2d(24), conv(24, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        return self.head(self.norm(self.depthwise(torch.cat([self.a(x), self.b(x)], 1))).relu())
+
+
+class Nested(nn.Module):
+    """A depthwise convolution that reads a concatenation in which another's output is, which read one itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.inner, self.outer = conv(3, 8), conv(3, 8), conv(16, 16, 16), conv(24, 24, 24)
+        self.c, self.head = conv(3, 8), conv(24, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        both = self.inner(torch.cat([self.a(x), self.b(x)], 1)).relu()
+        return self.head(self.outer(torch.cat([both, self.c(x)], 1)))
+
+
+class Twice(nn.Module):
+    """One convolution that runs on two levels, or twice in a row on one."""
+
+    def __init__(self, levels: bool) -> None:
+        super().__init__()
+        self.levels = levels
+        self.a, self.shared, self.head = conv(3, 16), conv(16, 16), conv(32 if levels else 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        y = self.a(x).relu()
+        if not self.levels:
+            return self.head(self.shared(self.shared(y).relu()))
+        below = nn.functional.interpolate(self.shared(nn.functional.max_pool2d(y, 2)), scale_factor=2.0)
+        return self.head(torch.cat([self.shared(y), below], 1))
+
+
+class Upwards(nn.Module):
+    """A depthwise transposed convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.head = nn.Conv2d(3, 16, 3, 2, 1), conv(16, 1)
+        self.up = nn.ConvTranspose2d(16, 16, 2, 2, groups=16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        return self.head(self.up(self.a(x)))
+
+
+class Halves(nn.Module):
+    """Both halves of one convolution's output, multiplied."""
+
+    def __init__(self, factor: nn.Module) -> None:
+        super().__init__()
+        self.a, self.c, self.head, self.factor = conv(3, 32), conv(16, 16), conv(16, 1), factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        value, gate = self.a(x).chunk(2, 1)
+        return self.head(self.c(value * self.factor(gate)).relu())
+
+
+class Weighed(nn.Module):
+    """Channels that are weighed by what a layer, with or without a batch norm, makes of their means."""
+
+    def __init__(self, factor: nn.Module, norm: bool) -> None:
+        super().__init__()
+        self.a, self.weigh, self.head, self.factor = conv(3, 16), nn.Conv2d(16, 16, 1), conv(16, 1), factor
+        self.norm = nn.BatchNorm2d(16) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        y = self.a(x)
+        return self.head(y * self.factor(self.norm(self.weigh(y.mean((2, 3), keepdim=True)))))

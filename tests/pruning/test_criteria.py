@@ -7,9 +7,10 @@ from torch.nn import functional as F
 from pruning.criteria import score
 from pruning.data import Frames
 from pruning.deploy import normalise
-from pruning.gates import gated, ones, removing
+from pruning.errors import RecipeError
+from pruning.gates import gated, ones, pixel_gated, removing
 from pruning.grouping import find_groups
-from pruning.groups import Group, Slot
+from pruning.groups import Group, Slot, filters
 from pruning.taylor import effect, output_gradient
 from tests.pruning.networks import SIZE, Residual, make, noise, prune_section, spec
 
@@ -18,6 +19,11 @@ SECTION = spec()
 
 def run(network, section, frames=None, seed=0):
     return score(network, SECTION, find_groups(network, SIZE), frames or noise(4), section, seed)
+
+
+def test_the_filters_of_a_depthwise_transposed_convolution():
+    up = make("upwards").up
+    assert torch.equal(filters(up, up.weight), up.weight.flatten(1))
 
 
 def test_a_gate_of_ones_has_the_gradient_sum_of_x_times_dx():
@@ -128,8 +134,26 @@ def test_per_pixel_the_absolute_value_is_taken_before_the_sum():
     torch.testing.assert_close(square, effects.square().sum((2, 3)).mean(0), rtol=1e-4, atol=1e-12)
 
 
+def test_a_layer_that_runs_twice_has_the_effects_of_both_runs():
+    network, frames, section = make("twice in a row"), noise(2), prune_section(criterion="taylor-signed")
+    per_image = run(network, section, frames)
+    groups = find_groups(network, SIZE)
+    with pixel_gated(network, groups) as gates:
+        logits = network(normalise(frames.images, SECTION))
+    gradient = output_gradient(logits, frames.masks.float(), section, None)
+    effects = dict(zip(gates, torch.autograd.grad(logits, list(gates.values()), gradient), strict=True))
+    for group in groups:
+        (pixels,) = effect(group, effects)
+        torch.testing.assert_close(-pixels.sum(2).mean(0), per_image[group.name], rtol=1e-4, atol=1e-9)
+
+
+def test_per_pixel_a_layer_that_runs_on_two_sizes_is_refused():
+    with pytest.raises(RecipeError, match="shared runs on planes of several sizes"):
+        run(make("on two levels"), prune_section(reduction="pixel"))
+
+
 def test_per_pixel_members_are_summed_where_their_planes_agree_and_counted_apart_where_not():
-    group = Group("a", 2, (), (), tuple(Slot(layer, (0, 1), (0, 1)) for layer in ("a", "b", "half")))
+    group = Group("a", 2, (), (), (), tuple(Slot(layer, (0, 1), (0, 1)) for layer in ("a", "b", "half")))
     effects = {"a": torch.randn(3, 2, 4, 4), "b": torch.randn(3, 2, 4, 4), "half": torch.randn(3, 2, 2, 2)}
     full, half = effect(group, effects)
     torch.testing.assert_close(full, (effects["a"] + effects["b"]).double().flatten(2))

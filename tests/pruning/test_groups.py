@@ -5,7 +5,7 @@ from torch import nn
 
 from pruning.errors import RecipeError, UnprunableError
 from pruning.grouping import find_groups
-from tests.pruning.networks import BASIC_UNET, SIZE, Detached, Residual, make
+from tests.pruning.networks import BASIC_UNET, SIZE, Detached, Halves, Residual, Weighed, conv, make
 
 
 def test_a_residual_sum_is_one_group_with_two_writers():
@@ -66,6 +66,23 @@ def test_what_squeeze_and_excitation_scales_by_has_no_gate_of_its_own():
     assert not any("_se_expand" in layer for layer in gates)
 
 
+@pytest.mark.parametrize("factor", [nn.Sigmoid(), nn.Hardsigmoid()])
+@pytest.mark.parametrize("norm", [False, True])
+def test_what_any_sigmoid_makes_a_factor_has_no_gate(factor, norm):
+    (group,) = find_groups(Weighed(factor, norm), SIZE)
+    assert {slot.layer for slot in group.writers} == {"a", "weigh"}
+    assert {slot.layer for slot in group.norms} == ({"norm"} if norm else set())
+    assert {slot.layer for slot in group.gates} == {"a"}
+
+
+def test_parts_of_a_concatenation_that_a_depthwise_layer_reads_are_groups_of_their_own():
+    groups = {group.name: group for group in find_groups(make("separable"), SIZE)}
+    assert {name: group.width for name, group in groups.items()} == {"a": 16, "b": 8}
+    for slots in (groups["b"].writers, groups["b"].norms, groups["b"].readers):
+        behind = [slot for slot in slots if slot.layer != "b"]
+        assert [(slot.channels, slot.roots) for slot in behind] == [(tuple(range(16, 24)), tuple(range(8)))]
+
+
 def test_a_convolution_that_is_read_beside_its_batch_norm_is_gated_too():
     """SegResNet normalises before it convolves: a sum that goes round the batch norm must be masked as well."""
     gates = {slot.layer for group in find_groups(make("SegResNet"), SIZE) for slot in group.gates}
@@ -84,10 +101,14 @@ def test_one_slope_for_all_channels_is_left_as_it_is():
         (head(nn.GroupNorm(4, 8)), r"1 \(GroupNorm\)"),
         (head(nn.InstanceNorm2d(8, affine=True)), "1: affine instance norm"),
         (head(nn.Conv2d(8, 8, 3, padding=1, groups=2)), "1: 2 groups"),
+        (nn.Sequential(conv(3, 16), nn.ConvTranspose2d(16, 16, 2, 2, groups=4), conv(16, 1)), "1: 4 groups"),
+        (nn.Sequential(conv(3, 16), nn.Conv2d(16, 8, 1, groups=8), conv(8, 1)), "1: 8 groups"),
+        (Halves(nn.Sigmoid()), "^a: "),
+        (Halves(nn.Identity()), "^a: "),
         (Detached(), "shortcut: it runs, but no gradient reaches it"),
         (SegResNet(2, 8, 3, 1), r"down_layers\.0\.1\.norm1 \(GroupNorm\)"),
         (BasicUNet(**{**BASIC_UNET, "norm": ("instance", {"affine": True})}), "affine instance norm"),
-        (FlexibleUNet(3, 1, "resnet18", pretrained=False, spatial_dims=2), "with that channel masked"),
+        (FlexibleUNet(3, 1, "resnet18", pretrained=False, spatial_dims=2), "with them masked"),
     ],
 )
 def test_what_cannot_be_pruned_rightly_is_refused_by_name(network, message):

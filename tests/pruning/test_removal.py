@@ -13,19 +13,20 @@ from pruning.gates import gated, removing
 from pruning.grouping import find_groups
 from pruning.removal import remove
 from pruning.selection import Selection
-from tests.pruning.networks import NETWORKS, SIZE, make, spec
+from tests.pruning.networks import NETWORKS, SIZE, SMALL, make, spec
 
 
-def choose(network, share=0.5, grid=8):
+def choose(network, share=0.5):
     groups = find_groups(network, SIZE)
     random = torch.Generator().manual_seed(0)
     scores = {group.name: torch.rand(group.width, generator=random) for group in groups}
     cost = CostModel(network, groups, SIZE)
+    grid = 8 if sum(cost.full.values()) > 64 else 1
     removed = Selection(cost, scores, grid, grid, cost_exponent=0).select(int(share * cost.total(cost.full)))
     return groups, removed, cost
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *SMALL])
 def test_pruned_output_equals_masked_dense_output(name):
     network = make(name)
     frames = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
@@ -40,7 +41,7 @@ def test_pruned_output_equals_masked_dense_output(name):
     torch.testing.assert_close(pruned, masked, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *SMALL])
 def test_the_cost_model_counts_what_pytorch_counts(name):
     network = make(name)
     groups, removed, cost = choose(network)
