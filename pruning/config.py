@@ -156,15 +156,24 @@ class Calibrate(Section):
     )
 
 
+NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"  # of a model folder, as the service takes it
+
+
 class Publish(Section):
     """Names of the model folders, and what their cards say."""
 
-    dense: str = Field(description="folder under models/ for the dense network")
+    dense: str = Field(pattern=NAME, description="folder under models/ for the dense network")
     dense_version: Annotated[int, Field(ge=1)] | None = Field(
         None, description="version of it that another recipe published; unset: it is published with the pruned one"
     )
-    pruned: str = Field(description="folder under models/ for the pruned network")
+    pruned: str = Field(pattern=NAME, description="folder under models/ for the pruned network")
     terms: str = Field(description="under which terms the weights may be used; they inherit the data's")
+
+    @model_validator(mode="after")
+    def _two_names(self) -> Publish:
+        if self.dense == self.pruned:
+            raise ValueError(f"dense and pruned are two folders: {self.dense!r} cannot name both")
+        return self
 
 
 class Recipe(Section):

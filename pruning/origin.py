@@ -56,6 +56,21 @@ class Origin:
         return self.folder.resolve().parents[1]
 
     @property
+    def ancestor(self) -> Path | None:
+        """The folder of the model that it was pruned from; None for a dense one.
+
+        Raises:
+            ExportError: it is not there.
+        """
+        name = self.manifest["pruned_from"]
+        if name is None:
+            return None
+        folder = self.models / str(name)
+        if not (folder / "manifest.json").is_file():
+            raise ExportError(f"{folder} is missing: {self.id} was pruned from it, and is compared with it")
+        return folder
+
+    @property
     def id(self) -> str:
         """`name/version`."""
         return f"{self.manifest['name']}/{self.manifest['version']}"

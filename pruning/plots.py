@@ -48,8 +48,9 @@ def learning_curves(history: list[dict[str, str]]) -> str:
         loss, dice = figure.subplots(1, 2)
         _curve(loss, history, "loss", "training loss")
         _curve(dice, history, "dice", "validation Dice")
-        middle = median(float(row["dice"]) for row in history)
-        dice.set_ylim(bottom=max(0.0, middle - 0.15))  # the first epochs lie far below, and hide what comes after
+        if history:  # a recipe may train nothing
+            middle = median(float(row["dice"]) for row in history)
+            dice.set_ylim(bottom=max(0.0, middle - 0.15))  # the first epochs lie far below, and hide what comes after
         kinds = dict.fromkeys(_kind(phase) for phase in _phases(history))
         dice.legend(handles=[Line2D([], [], color=PHASES[kind], label=kind) for kind in kinds], loc="lower right")
         return _svg(figure)

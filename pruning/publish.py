@@ -31,19 +31,31 @@ def publish(source: Run, models: Path) -> list[Path]:
 
     Raises:
         RunError: the run is not evaluated.
-        ExportError: a manifest breaks the schema; nothing is left behind then.
+        ExportError: another graph or calibration was evaluated, or a manifest breaks the schema; nothing is left
+            behind then.
     """
     metrics = read_json(require(source.metrics, "evaluate"))
     recipe = source.recipe.publish
     names = {"pruned": recipe.pruned} if recipe.dense_version else {"dense": recipe.dense, "pruned": recipe.pruned}
     version = next_version(models, list(names.values()))
-    folders = []
-    for variant, name in names.items():
-        manifest = make_manifest(source, metrics, variant, name, version)
+    manifests = {variant: make_manifest(source, metrics, variant, name, version) for variant, name in names.items()}
+    for variant, manifest in manifests.items():
+        if metrics[variant].get("measured") != fingerprint(source, variant):
+            raise ExportError(
+                f"{source.metrics} has the figures of another {variant} graph or calibration than those of "
+                f"{source.folder}: run `python -m pruning evaluate` again"
+            )
         validate(manifest, models)
+    folders = []
+    for variant, manifest in manifests.items():
         card = render_card(manifest, source.recipe, beside=_beside(metrics) if variant == "pruned" else None)
-        folders.append(write_folder(source.graph(variant), manifest, card, models / name / version))
+        folders.append(write_folder(source.graph(variant), manifest, card, models / manifest["name"] / version))
     return folders
+
+
+def fingerprint(source: Run, variant: str) -> dict[str, Any]:
+    """What figures are of: the graph, and the calibration that makes masks of its probability."""
+    return {"sha256": sha256(source.graph(variant)), **asdict(source.calibrated(variant))}
 
 
 def next_version(models: Path, names: list[str]) -> str:

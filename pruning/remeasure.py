@@ -35,7 +35,7 @@ def remeasure(folder: Path, recipe: Path, root: Path, marks: float | None = None
         ExportError: `folder` is not fit for it, or the manifest breaks the schema; nothing is written then.
     """
     origin = Origin.read(folder, recipe, root)
-    data = origin.recipe.data
+    data, ancestor = origin.recipe.data, origin.ancestor
     if marks is not None:
         origin = origin.raised(marks)
     figures, test = measure(open_session(origin.graph), data, root, origin.calibration)
@@ -45,26 +45,24 @@ def remeasure(folder: Path, recipe: Path, root: Path, marks: float | None = None
         **quality(data, figures),
     }
     validate(manifest, origin.models)
-    card = render_card(manifest, origin.recipe, beside=beside(origin, origin.graph, test))
+    card = render_card(manifest, origin.recipe, beside=beside(origin, ancestor, origin.graph, test))
+    write_json(folder / "manifest.json", manifest)
     partial = folder / ".partial"
-    write_json(partial, manifest)
-    partial.replace(folder / "manifest.json")
     partial.write_text(card, encoding="utf-8")
     partial.replace(folder / "MODEL_CARD.md")
     tell_quality(origin.id, figures)
 
 
-def beside(origin: Origin, graph: Path, test: FrameScores) -> dict[str, Any] | None:
+def beside(origin: Origin, ancestor: Path | None, graph: Path, test: FrameScores) -> dict[str, Any] | None:
     """How a graph of it compares with the published model that it was pruned from, as that one is: at its own size."""
-    if origin.manifest["pruned_from"] is None:
+    if ancestor is None:
         return None
-    folder = origin.models / origin.manifest["pruned_from"]
-    manifest = read_json(folder / "manifest.json")
+    manifest = read_json(ancestor / "manifest.json")
     pairs = read_parts(origin.root, (origin.recipe.data.headline,))
-    before = score_frames(open_session(folder / "model.onnx"), pairs, Calibration.of(manifest))
+    before = score_frames(open_session(ancestor / "model.onnx"), pairs, Calibration.of(manifest))
     size = manifest["input"]["height"]
     return {
         "name": f"`{origin.manifest['pruned_from']}`, which it was pruned from, at that one's {size} × {size}",
         "difference": bootstrap(test.dice - before.dice).rounded(),
-        "latency": latency.compare(folder / "model.onnx", graph).as_dict(),
+        "latency": latency.compare(ancestor / "model.onnx", graph).as_dict(),
     }

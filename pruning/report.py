@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from pruning import plots
+from pruning.config import Train
 from pruning.data import Pair, read_parts
 from pruning.evaluate import predict
 from pruning.fit import Bytes
@@ -49,12 +50,19 @@ def content(run: Run) -> dict[str, Any]:
         "sensitivity": sensitivity,
         "fragile": FRAGILE,
         "trade_off": plots.trade_off(networks),
+        "kept_last": [phase for phase, training in _trainings(run) if training.keep == "last"],
         "curves": plots.learning_curves(run.read_history()),
         "widths": plots.widths(plans[0]["widths_before"], plans[-1]["widths"]),
         "sensitivity_plot": plots.sensitivity(sensitivity),
         "frames": example_frames(run, metrics),
         "colours": {name: f"rgb{colour}" for name, colour in COLOURS.items()},
     }
+
+
+def _trainings(run: Run) -> list[tuple[str, Train]]:
+    recipe = run.recipe
+    stages = [(f"train-{number}", stage) for number, stage in enumerate(recipe.train, start=1)]
+    return [*stages, ("finetune", recipe.finetune), *([("polish", recipe.polish)] if recipe.polish else [])]
 
 
 def example_frames(run: Run, metrics: dict[str, Any]) -> list[dict[str, Any]]:

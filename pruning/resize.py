@@ -42,6 +42,7 @@ def resize(folder: Path, recipe: Path, size: int, root: Path) -> Path:
     origin = Origin.read(folder, recipe, root)
     if size == origin.manifest["input"]["height"]:
         raise ExportError(f"{origin.id} is for frames of {size} × {size} already: name another --size")
+    ancestor = origin.ancestor
     found = read_weights(origin, size)
     settled = calibrator(origin.training()[1], size, origin.calibration.marks)(found)
     data = origin.recipe.data
@@ -60,7 +61,7 @@ def resize(folder: Path, recipe: Path, size: int, root: Path) -> Path:
             "created": today(),
         }
         validate(manifest, origin.models)
-        card = render_card(manifest, origin.recipe, beside=beside(origin, graph, test))
+        card = render_card(manifest, origin.recipe, beside=beside(origin, ancestor, graph, test))
         tell_quality(f"{manifest['name']}/{manifest['version']}", figures)
         return write_folder(graph, manifest, card, origin.models / manifest["name"] / manifest["version"])
 

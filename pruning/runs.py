@@ -21,6 +21,7 @@
         sensitivity.json      sensitivity: Dice against channels removed, one group at a time
         layer-times.json      prune, where the budget is latency: milliseconds of each layer by its widths
         report.html           report
+        <phase>.state         a training that is not finished: train-1, finetune-2, polish
 
 Which step comes next is read from the files that are there: nothing else holds state.
 """
@@ -64,7 +65,6 @@ class Run:
         self.sensitivity = folder / "sensitivity.json"
         self.layer_times = folder / "layer-times.json"
         self.report = folder / "report.html"
-        self.state = folder / "training.state"
 
     @classmethod
     def begin(cls, recipe: Path, folder: Path, root: Path) -> Run:
@@ -95,6 +95,10 @@ class Run:
     def stage(self, number: int) -> Path:
         """The network after training stage `number`, counted from 1; after the last it is the dense network."""
         return self.dense if number == len(self.recipe.train) else self.folder / "stages" / f"{number}.pt"
+
+    def state(self, phase: str) -> Path:
+        """What a training that is not finished goes on from: `train-<stage>`, `finetune-<step>` or `polish`."""
+        return self.folder / f"{phase}.state"
 
     def step(self, number: int) -> Step:
         """Step `number`, counted from 1."""
@@ -139,11 +143,11 @@ class Run:
             writer.writerow(row)
 
     def read_history(self) -> list[dict[str, str]]:
-        """Rows of history.csv; none before training."""
+        """Rows of history.csv, the last one of each epoch: a phase may have been run again. None before training."""
         if not self.history.is_file():
             return []
         with self.history.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            return list({(row["phase"], row["epoch"]): row for row in csv.DictReader(file)}.values())
 
 
 class Step:
@@ -152,13 +156,13 @@ class Step:
     def __init__(self, folder: Path, number: int) -> None:
         self.folder = folder
         self.number = number
+        self.phase = f"finetune-{number}"
         self.scores = folder / "scores.npz"
         self.plan = folder / "plan.json"
         self.pruned = folder / "pruned.pt"
         self.recalibrated = folder / "recalibrated.pt"
         self.recalibration = folder / "recalibration.json"
         self.tuned = folder / "tuned.pt"
-        self.state = folder / "training.state"
 
 
 def require(path: Path, station: str) -> Path:
@@ -173,9 +177,11 @@ def require(path: Path, station: str) -> Path:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write indented JSON, making the folder if needed."""
+    """Write indented JSON beside the target, then rename; makes the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
 
 
 def read_json(path: Path) -> Any:

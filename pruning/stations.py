@@ -28,6 +28,7 @@ from pruning.evaluate import FrameScores, measure, score_frames
 from pruning.grouping import find_groups
 from pruning.metrics import bootstrap
 from pruning.progress import TrainingProgress, console, tell_quality
+from pruning.publish import fingerprint
 from pruning.runs import VARIANTS, Run, Step, read_json, require, write_json
 from pruning.sessions import open_session
 from pruning.training import Trainer, frame_dice
@@ -57,8 +58,7 @@ def train(run: Run) -> None:
             console.print(f"{path} is there already")
             network = checkpoint.load(path)
             continue
-        network = fit_network(run, f"train-{number}", network, stage, run.state, stage.size)
-        checkpoint.save(path, network)
+        network = fit_network(run, f"train-{number}", network, stage, path, stage.size)
 
 
 def _start(run: Run, start: Path) -> Checkpoint:
@@ -86,7 +86,9 @@ def score(run: Run) -> None:
     scores = score_channels(present.network, recipe.network, groups, sample, recipe.prune, recipe.seed)
     step.folder.mkdir(parents=True, exist_ok=True)
     arrays = {name: values.numpy() for name, values in scores.items()}
-    np.savez(step.scores, allow_pickle=False, **arrays)
+    partial = step.folder / ".scores.partial.npz"
+    np.savez(partial, allow_pickle=False, **arrays)
+    partial.replace(step.scores)
     console.print(f"step {step.number}: scored {len(scores)} groups on {len(sample)} frames")
 
 
@@ -103,7 +105,7 @@ def draw(frames: Frames, count: int, seed: int) -> Frames:
 
 
 def prune(run: Run) -> None:
-    """Select under the step's budget and remove: writes plan.json and pruned.pt."""
+    """Select under the step's budget and remove: writes plan.json and pruned.pt; what an earlier cut left goes."""
     step = _unfinished(run)
     recipe = run.recipe.prune
     present = checkpoint.load(require(run.before(step), "train"))
@@ -122,6 +124,8 @@ def prune(run: Run) -> None:
         "widths": conv_widths(present.network),
         "removed": removed,
     }
+    for stale in (step.pruned, step.recalibrated, step.recalibration, run.state(step.phase)):
+        stale.unlink(missing_ok=True)
     write_json(step.plan, plan)
     checkpoint.save(step.pruned, present)
     console.print(
@@ -151,8 +155,7 @@ def finetune(run: Run) -> None:
     if step is not None:
         ready = require(step.recalibrated, "recalibrate") if run.recipe.prune.recalibrate else step.pruned
         start = checkpoint.load(require(ready, "prune"))
-        done = fit_network(run, f"finetune-{step.number}", start, run.recipe.finetune, step.state)
-        checkpoint.save(step.tuned, done)
+        fit_network(run, step.phase, start, run.recipe.finetune, step.tuned)
     if run.current() is None:
         _polish(run)
 
@@ -162,22 +165,26 @@ def _polish(run: Run) -> None:
         console.print(f"{run.pruned} is there already")
         return
     last = checkpoint.load(run.steps()[-1].tuned)
-    recipe = run.recipe.polish
-    checkpoint.save(run.pruned, fit_network(run, "polish", last, recipe, run.state) if recipe else last)
+    if run.recipe.polish:
+        fit_network(run, "polish", last, run.recipe.polish, run.pruned)
+    else:
+        checkpoint.save(run.pruned, last)
 
 
 def fit_network(
-    run: Run, phase: str, start: Checkpoint, recipe: Train, state: Path, size: int | None = None
+    run: Run, phase: str, start: Checkpoint, recipe: Train, target: Path, size: int | None = None
 ) -> Checkpoint:
     """Train or fine-tune with progress and history; the dense network teaches where the recipe says so.
 
     Args:
+        target: where the network is saved; what the training could go on from stays until it is.
         size: of the frames, where it is not the network's own.
     """
     spec = start.spec.model_copy(update={"size": size or start.spec.size})
     training, validation = load_training_part(run, spec.size)
     teacher = checkpoint.load(require(run.dense, "train")).network if recipe.teacher else None
     mucosa = crops.mucosa(read_training(run.root, run.recipe.data)[0], spec.size) if recipe.mucosa else None
+    state = run.state(phase)
     with TrainingProgress(phase, recipe.epochs) as progress:
 
         def report(epoch: Any) -> None:
@@ -188,8 +195,10 @@ def fit_network(
             Checkpoint(spec, start.history, start.network), recipe, run.recipe.threshold, run.recipe.seed, state
         )
         done = trainer.run(training, validation, report, progress.tick, teacher, mucosa)
+    fitted = Checkpoint(start.spec, done.history, done.network)
+    checkpoint.save(target, fitted)
     state.unlink(missing_ok=True)
-    return Checkpoint(start.spec, done.history, done.network)
+    return fitted
 
 
 def calibrate(run: Run) -> None:
@@ -234,6 +243,7 @@ def _measure(run: Run, variant: str) -> tuple[dict[str, Any], FrameScores]:
         "macs": count_macs(network, run.recipe.network.size),
         "widths": conv_widths(network),
         "bytes": run.graph(variant).stat().st_size,
+        "measured": fingerprint(run, variant),
         **quality,
     }
     tell_quality(variant, figures)

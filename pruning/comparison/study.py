@@ -21,7 +21,7 @@ from pruning.cost import CostModel, count_macs, count_parameters
 from pruning.criteria import Scores, score
 from pruning.cutting import cut
 from pruning.data import Frames, load_frames, read_parts
-from pruning.errors import BudgetError
+from pruning.errors import BudgetError, RecipeError
 from pruning.grouping import find_groups
 from pruning.groups import Group
 from pruning.progress import TrainingProgress, console
@@ -56,6 +56,14 @@ class Settings:
     cuts: int
     grid: int
     recalibrate: int
+
+    def __post_init__(self) -> None:
+        """Raises RecipeError where a share or the size is impossible."""
+        for share in self.shares:
+            if not 0 < share < 1:
+                raise RecipeError(f"--share is of the dense network's MACs: give one between 0 and 1, not {share:g}")
+        if self.size % 32:
+            raise RecipeError(f"--size must be a multiple of 32, and {self.size} is none")
 
     def fixed(self) -> dict[str, int]:
         """What has to be the same for all cells of a table; shares, seeds and methods can be added later."""

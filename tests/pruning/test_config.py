@@ -27,6 +27,8 @@ def test_every_recipe_of_the_project_can_be_read(path):
         ("seed = 0", "sede = 0", "sede: Extra inputs"),
         ("seed = 0", 'seed = 0\nstart = "runs/other"', "either with .* or with start"),
         ('name = "polyp-lite0"', "name =", "is not TOML"),
+        ('dense = "polyp-lite0-dense"', 'dense = "Polyp Dense"', "publish.dense"),
+        ('dense = "polyp-lite0-dense"', 'dense = "polyp-lite0-pruned"', "cannot name both"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(tmp_path, old, new, message):

@@ -14,14 +14,14 @@ import pytest
 import torch
 
 from app import registry
-from pruning import checkpoint, cli, origin, quantise, stations
+from pruning import checkpoint, cli, origin, quantise, remeasure, report, resize, stations
 from pruning.calibration import calibrator
 from pruning.comparison.methods import METHODS
 from pruning.config import read_recipe
 from pruning.crops import squares
 from pruning.data import read_training
 from pruning.deploy import Deployed
-from pruning.errors import RunError
+from pruning.errors import ExportError, RunError
 from pruning.fit import fit
 from pruning.golden import synthetic_frame
 from pruning.publish import publish
@@ -192,6 +192,16 @@ def test_the_report_stands_alone(finished):
     assert not re.search(r"#0[1-5]0001", html)  # every colour of the plots is the page's
     assert all(f"<td>{name}</td>" in html for name in ("dense", "step 1", "step 2", "final"))
     assert html.count("data:image/jpeg;base64,") == 6
+    assert "best Dice on the part carved from the training split.</p>" in html
+
+
+def test_the_report_says_which_weights_are_kept_and_needs_no_training(finished, tmp_path):
+    shutil.copytree(finished / "runs/my-recipe", tmp_path / "run")
+    config = tmp_path / "run/config.toml"
+    config.write_text(config.read_text().replace("mucosa = 0.25", 'keep = "last"'))
+    (tmp_path / "run/history.csv").unlink()
+    html = report.write(Run(tmp_path / "run", finished)).read_text()
+    assert "carved from the training split; in polish those of the last epoch." in html
 
 
 def test_a_budget_in_parameters_is_met(finished, say):
@@ -230,6 +240,34 @@ def test_published_folders_keep_their_promise_to_the_service(finished):
     card = (finished / "models/tiny-pruned/1/MODEL_CARD.md").read_text()
     assert "Research use only" in card
     assert "pruned from `tiny-dense/1`" in card
+
+
+@pytest.mark.parametrize("command", [("remeasure",), ("resize", "--size", "96")])
+def test_a_model_whose_ancestor_is_not_there_is_compared_with_nothing(finished, say, monkeypatch, command):
+    name, *options = command
+    monkeypatch.setattr(remeasure, "measure", None)  # said before anything is measured
+    monkeypatch.setattr(resize, "calibrator", None)
+    (finished / "models/tiny-dense").rename(finished / "elsewhere")
+    code, text = say(name, "models/tiny-pruned/1", "my-recipe.toml", *options)
+    (finished / "elsewhere").rename(finished / "models/tiny-dense")
+    assert code == 1
+    assert "models/tiny-dense/1 is missing: tiny-pruned/1 was pruned from it" in text
+
+
+@pytest.mark.parametrize("changed", ["calibration", "manifest"])
+def test_nothing_is_published_but_what_was_measured_and_fits_the_schema(finished, tmp_path, changed):
+    shutil.copytree(finished / "runs/my-recipe", tmp_path / "run")
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copyfile(SCHEMA, models / SCHEMA.name)
+    name = "calibration.json" if changed == "calibration" else "metrics.json"
+    found = json.loads((tmp_path / "run" / name).read_text())
+    found["pruned"] |= {"threshold": 0.123} if changed == "calibration" else {"macs": -1}
+    (tmp_path / "run" / name).write_text(json.dumps(found))
+    message = "run `python -m pruning evaluate` again" if changed == "calibration" else "macs"
+    with pytest.raises(ExportError, match=message):
+        publish(Run(tmp_path / "run", finished), models)
+    assert [path.name for path in models.iterdir()] == [SCHEMA.name]
 
 
 @pytest.mark.parametrize("name", ["tiny-dense", "tiny-pruned"])
@@ -380,6 +418,8 @@ def test_another_recipe_than_the_models_own_is_refused(finished, say):
         (("score", "runs/my-recipe"), "every step of runs/my-recipe is finished"),
         (("train", "other.toml", "--run", "runs/my-recipe"), "holds a run of another recipe"),
         (("publish", "runs/my-recipe", "--models", "elsewhere"), "manifest.schema.json is missing"),
+        (("compare", "runs/my-recipe", "--size", "100"), "--size must be a multiple of 32"),
+        (("compare", "runs/my-recipe", "--share", "1.5"), "--share is of the dense network's MACs"),
     ],
 )
 def test_an_error_is_one_message_that_tells_what_to_do(finished, say, arguments, message):

@@ -18,6 +18,7 @@ from pruning.cost import count_macs
 from pruning.data import read_training
 from pruning.evaluate import FrameScores
 from pruning.runs import Run
+from pruning.training import Epoch
 from tests.pruning.dataset import write_tiny
 
 SETTINGS = study.Settings(
@@ -95,7 +96,7 @@ def test_a_training_gets_its_parts_its_seed_its_teacher_and_mucosa_of_the_traini
     monkeypatch.setattr(crops, "mucosa", lambda pairs, _size: [pair.stem for pair in pairs])
     other = fresh(begun, 1)
     for recipe in (begun.recipe.finetune, begun.recipe.polish):
-        stations.fit_network(begun, "finetune-1", other, recipe, begun.state)
+        stations.fit_network(begun, "finetune-1", other, recipe, begun.folder / "tuned.pt")
     for call in asked:
         assert (call.training.stems, call.validation.stems, call.seed) == (training, validation, 3)
     tuned, polished = asked
@@ -112,6 +113,67 @@ def test_a_step_goes_on_from_the_one_before_and_tunes_what_was_recalibrated(begu
     stations.finetune(begun)
     (call,) = asked
     assert same(call.start.network, fresh(begun, 2).network)
+
+
+def test_a_training_can_go_on_until_its_network_is_saved(begun, asked, monkeypatch):
+    def full(*_):
+        raise OSError("disk full")
+
+    first = begun.step(1)
+    checkpoint.save(first.recalibrated, fresh(begun, 1))
+    checkpoint.save(first.pruned, fresh(begun, 1))
+    state = begun.folder / "finetune-1.state"
+    state.touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", full)
+        with pytest.raises(OSError, match="disk full"):
+            stations.finetune(begun)
+    assert state.is_file()
+    stations.finetune(begun)
+    assert [call.resumes for call in asked] == [True, True]
+    assert first.tuned.is_file()
+    assert not state.exists()
+
+
+def test_a_stage_does_not_go_on_from_the_state_of_another(begun, asked):
+    begun.dense.unlink()
+    (begun.folder / "train-2.state").touch()  # of a stage that was interrupted, when the one before was removed
+    stations.train(begun)
+    assert [call.resumes for call in asked] == [False, True]
+
+
+def test_another_cut_is_not_tuned_as_the_one_before(begun):
+    step = begun.step(1)
+    stations.score(begun)
+    stations.prune(begun)
+    stations.recalibrate(begun)
+    begun.state("finetune-1").touch()
+    stations.prune(begun)
+    assert step.pruned.is_file()
+    assert not any(path.exists() for path in (step.recalibrated, step.recalibration, begun.state("finetune-1")))
+
+
+@pytest.mark.parametrize("killed", ["scores.npz", "plan.json"])
+def test_a_write_that_was_killed_leaves_no_half_file(begun, monkeypatch, killed):
+    def stop(path, *_, **__):
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    if killed == "plan.json":
+        stations.score(begun)
+    station = stations.score if killed == "scores.npz" else stations.prune
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez", stop)
+        patched.setattr(Path, "write_text", stop)
+        with pytest.raises(KeyboardInterrupt):
+            station(begun)
+    assert not (begun.step(1).folder / killed).exists()
+
+
+def test_an_epoch_that_was_run_again_stands_once_in_the_history(begun):
+    for epoch, dice in ((1, 0.1), (2, 0.2), (2, 0.3), (3, 0.4)):
+        begun.append_history("train-1", Epoch(epoch, 3, 1.0, dice, 1.0))
+    assert [row["dice"] for row in begun.read_history()] == ["0.1", "0.3", "0.4"]
 
 
 def test_a_training_that_was_interrupted_goes_on_from_the_stage_that_is_done(begun, asked):
