@@ -158,6 +158,8 @@ def _image_dataset(header: Header, data: bytes) -> Dataset:
     for keyword in ("PixelRepresentation", "PlanarConfiguration"):
         if header.dataset.get(keyword) is not None:
             setattr(image, keyword, int(header.dataset[keyword].value))
+    if header.syntax not in NATIVE and header.samples > 1:
+        image.PlanarConfiguration = 0  # PS3.5, section 8.2: the codestream alone says how its samples lie
     image.Rows, image.Columns, image.SamplesPerPixel = header.rows, header.columns, header.samples
     image.BitsAllocated, image.BitsStored, image.HighBit = (
         header.bits_allocated,

@@ -88,6 +88,14 @@ def test_lossless_compression_is_exact(syntax: UID) -> None:
     np.testing.assert_array_equal(pixels_of(compressed(pixels, syntax)), pixels)
 
 
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_planar_configuration_says_nothing_of_a_codestream(syntax: UID) -> None:
+    pixels = colonoscopy(91, 121)
+    dataset = compressed(pixels, syntax)
+    dataset.PlanarConfiguration = 1
+    np.testing.assert_array_equal(pixels_of(dataset), pixels)
+
+
 @pytest.mark.parametrize("syntax", [*NATIVE, *LOSSLESS])
 @pytest.mark.parametrize("number", [None, 1, 2, 3])
 def test_frames_by_number(syntax: UID, number: int | None) -> None:
@@ -150,6 +158,14 @@ def test_jpeg_that_is_rgb_inside() -> None:
     bare = without_jfif(as_if_ybr)
     dataset = encapsulated(pixels, JPEGBaseline8Bit, [bare], PhotometricInterpretation="RGB")
     assert np.abs(pixels_of(dataset).astype(int) - ybr_as_rgb).mean() < 2
+
+
+def test_planar_configuration_says_nothing_of_a_jpeg_that_is_rgb_inside() -> None:
+    pixels = colonoscopy(64, 96)
+    stream = encode(pixels, "JPEG", quality=95, keep_rgb=True)
+    options = {"PhotometricInterpretation": "RGB", "PlanarConfiguration": 1}
+    found = pixels_of(encapsulated(pixels, JPEGBaseline8Bit, [stream], **options))
+    assert np.abs(found.astype(int) - pixels).mean() < 3
 
 
 def without_jfif(stream: bytes) -> bytes:
