@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from app import cuda
-from app.device import CPU
+from app.device import ON_GPU
 from app.errors import DeviceLost, Draining, ModelOutOfService, NoModelReady
 from app.routes.problems import documented
 from app.routes.services import Serviced
@@ -51,7 +51,7 @@ class Readiness(BaseModel):
 @router.get("/healthz", responses=documented(DeviceLost))
 async def health(services: Serviced) -> Health:
     """Answer 200 while the process can do its work; a process whose GPU is lost cannot ever again."""
-    if any(model.engine.provider != CPU for model in services.registry.ready) and not cuda.alive():
+    if any(model.engine.provider in ON_GPU for model in services.registry.ready) and not cuda.alive():
         raise DeviceLost(DeviceLost.example)
     return Health()
 

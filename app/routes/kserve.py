@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from app import __version__, errors
 from app.clock import Clock
-from app.device import CPU
+from app.device import ON_GPU
 from app.errors import BadInference, BadParameter, Draining, NoModelReady, UnknownModel
 from app.kserve import compression, tensors
 from app.model import Model
@@ -138,7 +138,7 @@ async def model_ready(model: Named) -> ModelReady:
 async def config(model: Named, services: Serviced) -> dict[str, Any]:
     """Describe the model as Triton's ModelConfig, in which the batch is no dimension."""
     size = model.manifest.input
-    kind = "KIND_CPU" if model.engine.provider == CPU else "KIND_GPU"
+    kind = "KIND_GPU" if model.engine.provider in ON_GPU else "KIND_CPU"
     return {
         "name": model.manifest.name,
         "platform": PLATFORM,

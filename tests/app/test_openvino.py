@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 from app import machine, openvino, registry
+from app.engines import Engines
 from app.errors import ModelRefused
 from app.settings import Settings
 from tests import synthetic
@@ -39,6 +40,14 @@ def test_the_response_says_openvino(models_dir):
     with running(Settings(models_dir=models_dir, provider="openvino")) as client:
         answer = client.post("/v1/segment", content=synthetic.encode(synthetic.colonoscopy()))
         assert answer.headers["X-Polyprune-Provider"] == openvino.PROVIDER
+
+
+def test_a_model_on_openvino_needs_no_gpu(client, monkeypatch):
+    """The name alone decides, so that the test needs no Intel processor."""
+    monkeypatch.setattr(Engines, "provider", openvino.PROVIDER)
+    assert client.get("/healthz").status_code == 200
+    config = client.get("/v2/models/red-pruned/config").json()
+    assert config["instance_group"][0]["kind"] == "KIND_CPU"
 
 
 @pytest.mark.skipif(not missing(), reason="OpenVINO runs here")
