@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import suppress
 
@@ -36,6 +37,9 @@ def main() -> None:
         server.run()
     if not server.started:
         sys.exit(STARTUP_FAILED)
+    # The interpreter would wait for the threads of frames that were cut off, and they for the end of their work.
+    logging.shutdown()
+    os._exit(0)
 
 
 def _settings() -> Settings:

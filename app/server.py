@@ -78,9 +78,11 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or time.monotonic() >= self._stop_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does it, once no stream is open."""
+        """As uvicorn does it, once no stream is open. The app ends in order even when told to stop at once."""
         await self._before_stop()
         await super().shutdown(sockets)
+        if self.force_exit:  # uvicorn leaves it out then
+            await self.lifespan.shutdown()
 
     def _drain(self) -> None:
         log.info("told to stop: not ready from now on, no new connections in %g s", self._drain_seconds)

@@ -158,6 +158,42 @@ def greedy_graph() -> bytes:
     return model.SerializeToString()
 
 
+def endless_graph() -> bytes:
+    """A red graph whose run does not end in a test's time on frames whose first sample is above 127."""
+    model = onnx.load_from_string(picky_graph())
+    index = [node.output[0] for node in model.graph.node].index("looked_up")
+    turn = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["still_on"]),
+            helper.make_node("Add", ["before", "before"], ["after"]),
+        ],
+        "turn",
+        [
+            helper.make_tensor_value_info("number", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", TensorProto.FLOAT, []),
+        ],
+        [
+            helper.make_tensor_value_info("still_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", TensorProto.FLOAT, []),
+        ],
+    )
+    replacement = [
+        helper.make_node("ReduceMax", ["index"], ["first"], keepdims=0),
+        helper.make_node("Div", ["first", "half"], ["above"]),
+        helper.make_node("Mul", ["above", "endless"], ["turns"]),
+        helper.make_node("Loop", ["turns", "", "nothing"], ["offset"], body=turn),
+    ]
+    nodes = [node for node in model.graph.node if node.output[0] not in ("looked_up", "offset")]
+    nodes[index:index] = replacement
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    values = {"half": np.int64(128), "endless": np.int64(2**48), "nothing": np.float32(0)}
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in values.items())
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
 def manifest(name: str, version: str, graph: bytes, **changes: Any) -> dict[str, Any]:
     """A manifest of a red graph, with some fields changed."""
     return {

@@ -9,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
+import pytest
 
 from tests.app.test_load import FRAME, URL, post_slow, until
 from tests.app.test_problems import check
 from tests.process import process
+from tests.synthetic import SIZE, encode, endless_graph, write_model, write_pair
 
 
 def until_it_drains(client: httpx.Client) -> None:
@@ -59,3 +62,27 @@ def test_request_that_never_ends_is_cut_off(models_dir: Path) -> None:
         until(client, "polyprune_requests_in_flight", 2)
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("end", ["grace", "second signal"])
+def test_frame_that_is_worked_on_is_cut_off(tmp_path: Path, end: str) -> None:
+    """And all else is ended in order: the app's own shutdown has run."""
+    write_model(write_pair(tmp_path), "red-endless", graph=endless_graph())
+    drain = "600" if end == "second signal" else "0"
+    times = {"POLYPRUNE_DRAIN_SECONDS": drain, "POLYPRUNE_GRACE_SECONDS": "1"}
+    with ThreadPoolExecutor() as pool:
+        with process(tmp_path, **times) as (running, client, log):
+            endless = pool.submit(post_endless, client)
+            until(client, "polyprune_workers_busy", 1)
+            running.send_signal(signal.SIGTERM)
+            if end == "second signal":
+                until_it_drains(client)
+                running.send_signal(signal.SIGTERM)
+            assert running.wait(timeout=20) == 0
+        assert endless.result().status_code == 500
+    assert any("Application shutdown complete" in line for line in log)
+
+
+def post_endless(client: httpx.Client) -> httpx.Response:
+    white = encode(np.full((SIZE, SIZE, 3), 255, np.uint8))
+    return client.post(URL, params={"model": "red-endless"}, content=white)
