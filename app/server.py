@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import socket
@@ -34,8 +35,8 @@ class Server(uvicorn.Server):
         app: the ASGI app.
         settings: where to listen, and how long the stages of the end take.
         on_drain: tells the app that the end has begun.
-        before_stop: called, and waited for, when no new connections are taken. Ends the streams, with 1001: uvicorn
-            would with 1012, a restart, which nobody has promised.
+        before_stop: called, and waited for within the grace, when no new connections are taken. Ends the streams, with
+            1001: uvicorn would with 1012, a restart, which nobody has promised.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class Server(uvicorn.Server):
                 ws=WebSocketProtocol,
                 ws_max_size=settings.max_body_bytes,
                 ws_per_message_deflate=False,  # frames and masks are compressed already
-                timeout_graceful_shutdown=settings.grace_seconds,
             )
         )
         self._drain_seconds = settings.drain_seconds
+        self._grace_seconds = settings.grace_seconds
         self._on_drain = on_drain
         self._before_stop = before_stop
         self._told = False
@@ -79,10 +80,19 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does it, once no stream is open. The app ends in order even when told to stop at once."""
-        await self._before_stop()
+        over = time.monotonic() + self._grace_seconds
+        await self._end_streams(over)
+        self.config.timeout_graceful_shutdown = max(0, math.ceil(over - time.monotonic()))
         await super().shutdown(sockets)
         if self.force_exit:  # uvicorn leaves it out then
             await self.lifespan.shutdown()
+
+    async def _end_streams(self, over: float) -> None:
+        """Until then, or until told again; the frame of a stream may take longer."""
+        ending = asyncio.ensure_future(self._before_stop())
+        while not ending.done() and not self.force_exit and time.monotonic() < over:
+            await asyncio.wait([ending], timeout=0.1)
+        ending.cancel()
 
     def _drain(self) -> None:
         log.info("told to stop: not ready from now on, no new connections in %g s", self._drain_seconds)

@@ -14,8 +14,12 @@ import pytest
 
 from tests.app.test_load import FRAME, URL, post_slow, until
 from tests.app.test_problems import check
+from tests.app.test_stream import open_stream
 from tests.process import process
 from tests.synthetic import SIZE, encode, endless_graph, write_model, write_pair
+
+# One that the endless graph never has done with.
+WHITE = encode(np.full((SIZE, SIZE, 3), 255, np.uint8))
 
 
 def until_it_drains(client: httpx.Client) -> None:
@@ -84,5 +88,26 @@ def test_frame_that_is_worked_on_is_cut_off(tmp_path: Path, end: str) -> None:
 
 
 def post_endless(client: httpx.Client) -> httpx.Response:
-    white = encode(np.full((SIZE, SIZE, 3), 255, np.uint8))
-    return client.post(URL, params={"model": "red-endless"}, content=white)
+    return client.post(URL, params={"model": "red-endless"}, content=WHITE)
+
+
+@pytest.mark.parametrize("end", ["grace", "second signal"])
+def test_frame_of_a_stream_is_cut_off_too(tmp_path: Path, end: str) -> None:
+    write_model(write_pair(tmp_path), "red-endless", graph=endless_graph())
+    grace = "600" if end == "second signal" else "1"
+    with (
+        process(tmp_path, POLYPRUNE_GRACE_SECONDS=grace) as (running, client, log),
+        open_stream(client, model="red-endless") as stream,
+    ):
+        stream.send(WHITE)
+        until(client, "polyprune_workers_busy", 1)
+        running.send_signal(signal.SIGTERM)
+        if end == "second signal":
+            until_logged(log, "told to stop")
+            running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 0
+
+
+def until_logged(log: list[str], words: str) -> None:
+    while not any(words in line for line in log):
+        time.sleep(0.005)
