@@ -48,6 +48,12 @@ def whole(path: Path) -> Any:
     return document if path.parent == FOLDER else merged(read(FOLDER / path.name), document)
 
 
+def applied(folder: Path) -> dict[str, Any]:
+    """By kind, what kubectl would apply."""
+    rendered = subprocess.run([str(KUBECTL), "kustomize", str(folder)], capture_output=True, text=True, check=True)
+    return {document["kind"]: document for document in yaml.safe_load_all(rendered.stdout)}
+
+
 def environment(container: Any) -> dict[str, str]:
     return {variable["name"]: variable["value"] for variable in container["env"]}
 
@@ -60,14 +66,33 @@ def test_each_is_valid_by_the_published_schema(path: Path) -> None:
 @pytest.mark.skipif(KUBECTL is None, reason="needs kubectl")
 @pytest.mark.parametrize("folder", [FOLDER, GPU], ids=str)
 def test_kubectl_makes_the_same_of_them(folder: Path) -> None:
-    rendered = subprocess.run([str(KUBECTL), "kustomize", str(folder)], capture_output=True, text=True, check=True)
-    documents = {document["kind"]: document for document in yaml.safe_load_all(rendered.stdout)}
+    documents = applied(folder)
     for document in documents.values():
         kubernetes_validate.validate(document, "1.33", strict=True)
     container = documents["Deployment"]["spec"]["template"]["spec"]["containers"][0]
     expected = whole(folder / "deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
     assert environment(container) == environment(expected)
     assert container["resources"] == expected["resources"]
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="needs kubectl")
+@pytest.mark.parametrize("folder", [FOLDER, GPU], ids=str)
+def test_the_image_is_the_one_named_in_the_folder_that_is_applied(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(FOLDER.parent, tmp_path, dirs_exist_ok=True)
+    for kind in (FOLDER.name, GPU.name):
+        path = tmp_path / kind / "kustomization.yaml"
+        kustomization = read(path)
+        kustomization["images"][0]["newName"] = f"registry.example/{kind}"
+        path.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    container = applied(tmp_path / folder.name)["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    tag = read(folder / "kustomization.yaml")["images"][0]["newTag"]
+    assert container["image"] == f"registry.example/{folder.name}:{tag}"
+
+
+def test_each_folder_has_the_image_that_its_kustomization_renames() -> None:
+    for folder in (FOLDER, GPU):
+        container = read(folder / "deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
+        assert [container["image"]] == [image["name"] for image in read(folder / "kustomization.yaml")["images"]]
 
 
 def test_every_file_is_applied() -> None:
