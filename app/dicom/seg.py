@@ -161,12 +161,14 @@ def _copy(dataset: Dataset, origin: Dataset, keyword: str) -> None:
     if raw is None or raw.value is None or len(raw.value) > MAX_TEXT:
         return
     element = dataset[keyword]
+    values = [str(value) for value in ([element.value] if element.VM == 1 else element.value or [])]
     if element.VR in STRICT:
         with suppress(ValueError):
-            validate_value(element.VR, element.value, config.RAISE)
+            for value in values:
+                validate_value(element.VR, value, config.RAISE)
             origin.add(element)
     else:
-        origin.add_new(element.tag, element.VR, str(element.value))  # decoded, to be encoded again
+        origin.add_new(element.tag, element.VR, "\\".join(values))  # decoded, to be encoded again
 
 
 def _is_ascii(dataset: Dataset) -> bool:

@@ -171,6 +171,18 @@ def test_names_in_other_scripts(client: httpx.Client, name: str, character_set: 
     assert str(segmentation_of(client, source).PatientName) == name
 
 
+def test_numbers_and_several_values_are_the_sources(client: httpx.Client, tmp_path: Path) -> None:
+    loss = {"LossyImageCompressionRatio": [10.5, 2], "LossyImageCompressionMethod": ["ISO_10918_1", "ISO_15444_1"]}
+    person = {"PatientWeight": 70, "PatientBirthDate": "about 1950"}
+    source = image(colonoscopy(), LossyImageCompression="01", SoftwareVersions=["2.1", "B 7"], **loss, **person)
+    answer = post(client, source)
+    written = dcmread(io.BytesIO(answer.content))
+    assert (written.PatientWeight, written.PatientBirthDate) == (70, "")
+    assert {keyword: written[keyword].value for keyword in loss} == loss
+    assert ["2.1", "B 7"] in [item.get("SoftwareVersions") for item in written.ContributingEquipmentSequence]
+    valid(answer.content, tmp_path)
+
+
 def test_values_that_are_none_of_their_kind_are_left_out(client: httpx.Client, tmp_path: Path) -> None:
     odd = {"PatientSex": "X", "PatientBirthDate": "about 1950", "StudyTime": "noon", "PatientAge": "old"}
     answer = post(client, image(colonoscopy(), **odd))
