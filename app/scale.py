@@ -38,21 +38,22 @@ class Scale(BaseModel):
 def application(scale: Scale) -> serve.Application:
     """What `serve run` and a Serve config file deploy, with the arguments of `Scale`."""
     cores = max(1, math.floor(scale.cpus))
+    settings = _settings(cores)
 
     @serve.deployment(
         name="polyprune",
         ray_actor_options={"num_cpus": scale.cpus, "num_gpus": scale.gpus},
         # One more than workers and queue, so that the service's own answer to overload is heard.
-        max_ongoing_requests=(1 + QUEUE_PER_WORKER) * cores + SPARE_WORKERS + 1,
+        max_ongoing_requests=settings.workers + (settings.queue or 0) + 1,
         autoscaling_config={
             "min_replicas": scale.min_replicas,
             "max_replicas": scale.max_replicas,
             "target_ongoing_requests": 2 * cores,
         },
         health_check_period_s=5,
-        graceful_shutdown_timeout_s=Settings().grace_seconds,
+        graceful_shutdown_timeout_s=settings.grace_seconds,
     )
-    @serve.ingress(lambda: _create(cores))
+    @serve.ingress(lambda: create_app(_settings(cores)))
     class Replica:
         app: Any  # that `ingress` made
 
@@ -63,8 +64,9 @@ def application(scale: Scale) -> serve.Application:
     return Replica.bind()  # type: ignore[attr-defined]
 
 
-def _create(cores: int) -> Any:
-    """The service; a replica's workers and threads go by its own cores, unless the settings say otherwise."""
+def _settings(cores: int) -> Settings:
+    """A replica's workers, queue and threads go by its own cores, unless the environment says otherwise."""
     settings = Settings()
-    own = {"workers": settings.workers or cores + SPARE_WORKERS, "threads": settings.threads or cores}
-    return create_app(settings.model_copy(update=own))
+    queue = QUEUE_PER_WORKER * (settings.workers or cores) if settings.queue is None else settings.queue
+    own = {"workers": settings.workers or cores + SPARE_WORKERS, "queue": queue, "threads": settings.threads or cores}
+    return settings.model_copy(update=own)
