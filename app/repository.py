@@ -66,9 +66,15 @@ class Repository:
         log.info("unloaded %s", ", ".join(ids))
 
     def rescan(self) -> None:
-        """Load folders that are new or were refused, and leave alone what is ready or was unloaded on purpose."""
+        """Load folders that are new or were refused, and leave alone what is ready or was unloaded on purpose.
+
+        Raises:
+            ModelRefused: there are no folders, and so likely no mount: what was unloaded is not forgotten.
+        """
         with self._changing:
             folders = self._loader.listing()
+            if not folders:
+                raise ModelRefused("The models folder holds no model folders: nothing was changed. Is it mounted?")
             self.registry = self.registry.found(folders.keys())
             settled = {entry.id for entry in self.registry.entries() if entry.reason is None}
             self._try({name: folder for name, folder in folders.items() if name not in settled})

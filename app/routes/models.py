@@ -94,7 +94,7 @@ async def set_default(request: Request, services: Serviced) -> ModelEntry:
     return next(entry for entry in _entries(services.registry) if entry.default)
 
 
-@router.post("/v1/models/rescan")
+@router.post("/v1/models/rescan", responses=documented(errors.ModelRefused))
 async def rescan(services: Serviced) -> ModelList:
     """Load folders that are new or were refused; needs an admin key."""
     await to_thread.run_sync(services.repository.rescan)

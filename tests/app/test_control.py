@@ -213,6 +213,19 @@ def test_a_folder_that_was_unloaded_and_is_gone_is_not_listed(serve: Serve, fold
     assert "red-dense/1" not in [entry["id"] for entry in found]
 
 
+def test_rescan_while_the_folder_is_away_changes_nothing(serve: Serve, folder: Path, tmp_path: Path) -> None:
+    publish(folder, tmp_path / "staging", "red-pruned", "2")
+    client = serve(model_control="open", models_dir=folder, default_model="red-pruned")
+    assert client.post("/v1/models/red-pruned/2/unload").status_code == 200
+    folder.rename(tmp_path / "away")
+    problem = check(client.post("/v1/models/rescan"), 422, "model-refused")
+    assert "Is it mounted?" in problem["detail"]
+    (tmp_path / "away").rename(folder)
+    assert client.post("/v1/models/rescan").status_code == 200
+    assert answered_by(client) == "red-pruned/1"
+    assert states(client)["red-pruned/2"] == "unloaded"
+
+
 def test_loads_wait_for_each_other(serve: Serve, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = serve(model_control="open", models_dir=folder)
     names = [f"red-{number}" for number in range(8)]
