@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -167,6 +168,18 @@ def test_an_untrusted_proxy_is_not_believed(tmp_path: Path, models_dir: Path) ->
     clients = [json.loads(line).get("client") for line in path.read_text().splitlines()]
     assert "127.0.0.1" in clients
     assert "198.51.100.1" not in clients
+
+
+def test_the_path_of_one_who_left_is_not_logged(tmp_path: Path, models_dir: Path) -> None:
+    head = b"POST /v2/models/red-pruned/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+    with process(tmp_path, models_dir) as (url, path):
+        address = httpx.URL(url)
+        with socket.create_connection((address.host, address.port)) as caller:
+            caller.sendall(head + b"1234")
+        while " 499 " not in path.read_text():
+            time.sleep(0.01)
+    assert "the client left before it was answered" in path.read_text()
+    assert "/v2/models/red-pruned" not in path.read_text()
 
 
 def test_tls(tmp_path: Path, models_dir: Path) -> None:
