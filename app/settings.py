@@ -6,6 +6,7 @@ The same table is in `docs/settings.md`; a test keeps the two equal.
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -227,12 +228,37 @@ class Settings(BaseSettings):
             raise ValueError("TensorRT records one graph only, and there are several sizes: expected cuda or auto")
         return graphs
 
+    @field_validator("tls_certificate")
+    @classmethod
+    def _has_certificates(cls, certificate: Path | None) -> Path | None:
+        if certificate:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(certificate)
+            except OSError as error:
+                raise ValueError(f"Expected a PEM file of certificates ({error})") from error
+        return certificate
+
     @field_validator("tls_key")
     @classmethod
     def _belongs_to_a_certificate(cls, key: Path | None, known: ValidationInfo) -> Path | None:
-        if key and not known.data.get("tls_certificate"):
+        certificate = known.data.get("tls_certificate")
+        if certificate:
+            _check_pair(certificate, key)
+        elif key and "tls_certificate" in known.data:  # else it was refused
             raise ValueError("Expected POLYPRUNE_TLS_CERTIFICATE with it")
         return key
+
+
+def _check_pair(certificate: Path, key: Path | None) -> None:
+    """Raise ValueError unless the server can use both."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, _no_password)
+    except OSError as error:
+        raise ValueError(f"Expected the PEM file of the certificate's private key ({error})") from error
+
+
+def _no_password() -> str:
+    raise ValueError("Expected a key that is not encrypted: nobody could type its password")
 
 
 def unknown_names() -> list[str]:

@@ -182,19 +182,51 @@ def test_the_path_of_one_who_left_is_not_logged(tmp_path: Path, models_dir: Path
     assert "/v2/models/red-pruned" not in path.read_text()
 
 
-def test_tls(tmp_path: Path, models_dir: Path) -> None:
+def make_certificate(folder: Path, name: str, *options: str) -> tuple[str, str]:
+    """PEM files of a certificate for 127.0.0.1 and of its private key."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("needs openssl, to make a certificate")
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", "key.pem", "-out", "certificate.pem"]
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *names, *files]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    certificate = str(tmp_path / "certificate.pem")
-    settings = {"POLYPRUNE_TLS_CERTIFICATE": certificate, "POLYPRUNE_TLS_KEY": str(tmp_path / "key.pem")}
+    certificate, private = str(folder / f"{name}.pem"), str(folder / f"{name}-key.pem")
+    files = ["-keyout", private, "-out", certificate]
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-days", "1", *names, *files, *options]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, private
+
+
+def test_tls(tmp_path: Path, models_dir: Path) -> None:
+    certificate, private = make_certificate(tmp_path, "our", "-nodes")
+    settings = {"POLYPRUNE_TLS_CERTIFICATE": certificate, "POLYPRUNE_TLS_KEY": private}
     with process(tmp_path, models_dir, **settings) as (url, _):
         assert url.startswith("https://")
         assert httpx.get(f"{url}/healthz", verify=ssl.create_default_context(cafile=certificate)).status_code == 200
+
+
+def test_tls_files_that_do_not_serve_stop_the_start(tmp_path: Path) -> None:
+    certificate, private = make_certificate(tmp_path, "our", "-nodes")
+    _, others = make_certificate(tmp_path, "other", "-nodes")
+    locked, its = make_certificate(tmp_path, "locked", "-passout", "pass:word")
+    damaged = tmp_path / "damaged.pem"
+    damaged.write_text(Path(certificate).read_text()[:400])
+    stops(tmp_path, "POLYPRUNE_TLS_CERTIFICATE: ", TLS_CERTIFICATE=str(damaged), TLS_KEY=private)
+    stops(tmp_path, "POLYPRUNE_TLS_KEY: ", TLS_CERTIFICATE=certificate, TLS_KEY=str(damaged))
+    stops(tmp_path, "POLYPRUNE_TLS_KEY: ", TLS_CERTIFICATE=certificate, TLS_KEY=others)
+    stops(tmp_path, "POLYPRUNE_TLS_KEY: ", TLS_CERTIFICATE=certificate)
+    stops(
+        tmp_path,
+        "POLYPRUNE_TLS_KEY: Value error, Expected a key that is not encrypted",
+        TLS_CERTIFICATE=locked,
+        TLS_KEY=its,
+    )
+
+
+def stops(folder: Path, words: str, **settings: str) -> None:
+    child = start(folder, **{f"POLYPRUNE_{name}": value for name, value in settings.items()})
+    _, text = child.communicate(timeout=60)
+    assert child.returncode == 2
+    assert text.startswith(words)
+    assert len(text.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
