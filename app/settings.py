@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -228,6 +229,13 @@ class Settings(BaseSettings):
             raise ValueError("TensorRT records one graph only, and there are several sizes: expected cuda or auto")
         return graphs
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, proxies: str) -> str:
+        for proxy in [] if proxies in ("", "*") else proxies.split(","):
+            _check_network(proxy.strip())
+        return proxies
+
     @field_validator("tls_certificate")
     @classmethod
     def _has_certificates(cls, certificate: Path | None) -> Path | None:
@@ -247,6 +255,13 @@ class Settings(BaseSettings):
         elif key and "tls_certificate" in known.data:  # else it was refused
             raise ValueError("Expected POLYPRUNE_TLS_CERTIFICATE with it")
         return key
+
+
+def _check_network(text: str) -> None:
+    """Raise ValueError unless it is an address, or a network that uvicorn would match anything with."""
+    network = ip_network(text, strict=False)
+    if "/" in text and ip_interface(text).ip != network.network_address:
+        raise ValueError(f"{text} has host bits set: expected {network}")
 
 
 def _check_pair(certificate: Path, key: Path | None) -> None:

@@ -283,6 +283,24 @@ def test_settings_that_exclude_each_other(impossible: dict[str, Any]) -> None:
         Settings(**impossible)
 
 
+@pytest.mark.parametrize(
+    ("proxies", "words"),
+    [
+        ("10.0.0.1/8", "10.0.0.1/8 has host bits set: expected 10.0.0.0/8"),
+        ("127.0.0.1, 2001:db8::1/32", "expected 2001:db8::/32"),
+        ("192.0.2", "'192.0.2' does not appear to be an IPv4 or IPv6 network"),
+    ],
+)
+def test_proxies_that_never_match_are_refused(proxies: str, words: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(words)):
+        Settings(trusted_proxies=proxies)
+
+
+@pytest.mark.parametrize("proxies", ["", "*", "127.0.0.1", "10.0.0.0/8 , ::1,2001:db8::/32", "10.0.0.0/255.0.0.0"])
+def test_proxies_that_are_addresses_or_networks(proxies: str) -> None:
+    assert Settings(trusted_proxies=proxies).trusted_proxies == proxies
+
+
 def test_command_line_names_a_bad_setting(tmp_path: Path) -> None:
     process = start(tmp_path, POLYPRUNE_PROVIDER="tpu")
     _, text = process.communicate(timeout=60)
