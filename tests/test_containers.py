@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,23 @@ SHELLCHECK = shutil.which("shellcheck")
 def test_containers_files_are_clean(file: Path) -> None:
     result = subprocess.run([str(HADOLINT), str(file)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("extras", "file"),
+    [
+        ("", "docker/requirements.txt"),
+        ("[cuda]", "docker/requirements-cuda.txt"),
+        ("[tracing]", None),
+    ],
+)
+def test_the_image_installs_the_lock_of_its_extras_and_no_others(extras: str, file: str | None) -> None:
+    """Extras without a lock stop the build: pip finds no such file."""
+    (run,) = re.findall(r"^RUN (.*--require-hashes.*)$", Path("docker/Dockerfile").read_text(encoding="utf-8"), re.M)
+    said = run.replace("/venv/bin/pip", "echo")
+    result = subprocess.run(["sh", "-c", said], env={"EXTRAS": extras}, capture_output=True, text=True, check=True)
+    path = result.stdout.split()[-1]
+    assert path == file if file else not Path(path).exists()
 
 
 @pytest.mark.skipif(SHELLCHECK is None, reason="needs shellcheck")
