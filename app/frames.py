@@ -15,6 +15,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from app.errors import CorruptFrame, FrameTooLarge, NotAnImage, UnsupportedFrame
 
@@ -208,9 +209,27 @@ def check_tiles(image: Image.Image) -> None:
         )
 
 
+def check_samples(image: TiffImageFile) -> None:
+    """Raise UnsupportedFrame for a TIFF that Pillow reads wrongly without a word.
+
+    It takes 12 bits for 16, white as 0 for black as 0 in 16 bits, and what uncompressed planes hold for 8 bits, black
+    as 0.
+    """
+    tags = image.tag_v2
+    bits = max(tags.get(ExifTags.Base.BitsPerSample, (1,)))
+    white_is_0 = tags.get(ExifTags.Base.PhotometricInterpretation, 0) == 0
+    in_planes = tags.get(ExifTags.Base.PlanarConfiguration, 1) == 2 and tags.get(ExifTags.Base.Compression, 1) == 1
+    if 8 < bits < 16 or (bits == 16 and white_is_0) or (in_planes and (bits != 8 or white_is_0)):
+        raise UnsupportedFrame(
+            f"The TIFF's samples, of {bits} bits, are not read as they are stored: save it again with 8 bits, 0 as "
+            "black and the colours of a pixel together, or as PNG."
+        )
+
+
 def _decode_other(image: Image.Image) -> Frame:
-    if image.format == "TIFF":
+    if isinstance(image, TiffImageFile):
         check_tiles(image)
+        check_samples(image)
     image.load()
     upright = ImageOps.exif_transpose(image)
     pixels = np.ascontiguousarray(_rgb(upright))

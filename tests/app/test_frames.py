@@ -171,6 +171,65 @@ def test_16_bits_are_scaled_by_the_range_of_the_type(kind: str, channels: int) -
     assert set(pixels.ravel().tolist()) == {0x40}
 
 
+def strips(planes: np.ndarray, *, bits: int, photometric: int, planar: int = 2, packed: bool = False) -> bytes:
+    """A little-endian TIFF of uint8 [n, h, w] (TIFF 6.0, section 2), each plane a strip of its own.
+
+    Args:
+        bits: 8, 12 or 16 of a sample, of which those below the highest 8 are 0.
+        photometric: 0: white is 0, 1: black is 0, 2: RGB.
+        planar: 2: in planes, 1: the samples of a pixel together, which is the same for one sample.
+        packed: deflated.
+    """
+    count, height, width = planes.shape
+    numbers = [int("".join(f"{value << bits - 8:0{bits}b}" for value in plane.ravel().tolist()), 2) for plane in planes]
+    data = [number.to_bytes(height * width * bits // 8, "big") for number in numbers]
+    data = [np.frombuffer(strip, ">u2").astype("<u2").tobytes() for strip in data] if bits == 16 else data
+    data = [zlib.compress(strip) for strip in data] if packed else data
+    lengths = [len(strip) for strip in data]
+    starts = [8 + sum(lengths[:number]) for number in range(count)]
+    shorts = {256: [width], 257: [height], 258: [bits] * count, 259: [8 if packed else 1], 262: [photometric]}
+    longs = {273: starts, 277: [count], 278: [height], 279: lengths, 284: [planar]}
+    entries, beside = struct.pack("<H", len(shorts) + len(longs)), b""
+    for tag, values in (shorts | longs).items():
+        kind, letter = (3, "H") if tag in shorts else (4, "I")
+        value = struct.pack(f"<{len(values)}{letter}", *values)
+        if len(value) > 4:
+            value, beside = struct.pack("<I", 8 + sum(lengths) + 126 + len(beside)), beside + value
+        entries += struct.pack("<HHI", tag, kind, len(values)) + value.ljust(4, b"\0")
+    return b"II*\0" + struct.pack("<I", 8 + sum(lengths)) + b"".join(data) + entries + bytes(4) + beside
+
+
+@pytest.mark.parametrize(("bits", "packed"), [(8, False), (8, True), (16, True)])
+def test_tiff_in_planes(bits: int, packed: bool) -> None:
+    pixels = colonoscopy(40, 50)
+    data = strips(pixels.transpose(2, 0, 1), bits=bits, photometric=2, packed=packed)
+    np.testing.assert_array_equal(decode(data).pixels, pixels)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("bits", "photometric"), [(8, 0), (8, 1), (16, 1)])
+def test_tiff_with_white_or_black_as_0(bits: int, photometric: int, packed: bool) -> None:
+    grey = colonoscopy(40, 50)[..., 0]
+    samples = grey if photometric else 255 - grey
+    data = strips(samples[None], bits=bits, photometric=photometric, planar=1, packed=packed)
+    np.testing.assert_array_equal(decode(data).pixels, np.repeat(grey[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("bits", "photometric", "planar", "packed"),
+    [(12, 1, 1, False), (12, 1, 1, True), (16, 0, 1, False), (16, 0, 1, True), (16, 1, 2, False), (8, 0, 2, False)],
+)
+def test_grey_tiff_that_pillow_misreads_is_refused(bits: int, photometric: int, planar: int, packed: bool) -> None:
+    grey = colonoscopy(40, 50)[None, ..., 0]
+    with pytest.raises(UnsupportedFrame, match=f"of {bits} bits, .* save it again with 8 bits"):
+        decode(strips(grey, bits=bits, photometric=photometric, planar=planar, packed=packed))
+
+
+def test_tiff_of_16_bits_in_uncompressed_planes_is_refused() -> None:
+    with pytest.raises(UnsupportedFrame, match="of 16 bits, "):
+        decode(strips(colonoscopy(40, 50).transpose(2, 0, 1), bits=16, photometric=2))
+
+
 def test_float_samples_are_refused_since_their_range_is_unknown() -> None:
     with pytest.raises(UnsupportedFrame, match="'F'"):
         decode(encode(Image.new("F", (8, 8)), "TIFF"))
