@@ -133,14 +133,17 @@ def read_header(data: bytes, max_pixels: int) -> Image.Image:
 
     Raises:
         NotAnImage: the bytes start like none of the formats.
-        CorruptFrame: they do, and the header is damaged.
+        CorruptFrame: they do, and the header is damaged or of an unknown kind.
         FrameTooLarge: more than `max_pixels`, or a side longer than MAX_SIDE.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         if data.startswith(SIGNATURES) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
-            raise CorruptFrame("The frame's header is truncated or damaged: send the whole file.") from error
+            raise CorruptFrame(
+                "The frame's header is cut short, damaged, or of a kind that is not read: send the whole file, or save "
+                "it again as JPEG or PNG."
+            ) from error
         raise NotAnImage(NotAnImage.example) from error
     check_size(*image.size, max_pixels)
     return image

@@ -230,6 +230,16 @@ def test_tiff_of_16_bits_in_uncompressed_planes_is_refused() -> None:
         decode(strips(colonoscopy(40, 50).transpose(2, 0, 1), bits=16, photometric=2))
 
 
+def test_what_is_said_of_a_header_is_true_of_unknown_kinds_and_of_cut_files() -> None:
+    """Pillow does not tell them apart."""
+    unknown = strips(colonoscopy(40, 50).transpose(2, 0, 1), bits=12, photometric=2)
+    for data in (unknown, encode(colonoscopy(), "TIFF")[:6]):
+        with pytest.raises(
+            CorruptFrame, match="damaged, or of a kind that is not read: send the whole file, or save it"
+        ):
+            decode(data)
+
+
 def test_float_samples_are_refused_since_their_range_is_unknown() -> None:
     with pytest.raises(UnsupportedFrame, match="'F'"):
         decode(encode(Image.new("F", (8, 8)), "TIFF"))
