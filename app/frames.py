@@ -7,6 +7,7 @@ goes through Pillow. Both refuse a truncated file: a half-grey frame would give 
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from app.errors import CorruptFrame, FrameTooLarge, NotAnImage, UnsupportedFrame
@@ -192,14 +193,25 @@ def check_scans(data: bytes) -> None:
 def _decode_jpeg(data: bytes, image: Image.Image, max_pixels: int, at_least: tuple[int, int] | None) -> Frame:
     # simplejpeg reads the header by itself: a file may show the two readers different sizes.
     height, width, *_ = simplejpeg.decode_jpeg_header(data)
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    orientation = _orientation(image)
     sideways = orientation in SIDEWAYS
     if at_least is not None and sideways:
         at_least = at_least[::-1]
     stored = decode_jpeg(data, max_pixels=max_pixels, at_least=at_least)
-    # An orientation outside 1 to 8 is reserved: as stored, like every viewer.
-    pixels = np.ascontiguousarray(UPRIGHT.get(orientation, UPRIGHT[1])(stored))
-    return Frame(pixels, *((height, width) if sideways else (width, height)))
+    return Frame(_upright(stored, orientation), *((height, width) if sideways else (width, height)))
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's; 1, as stored, where EXIF is damaged or the value reserved, like every viewer: the pixels are whole."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except (SyntaxError, ValueError, struct.error):
+        return 1
+    return orientation if orientation in UPRIGHT else 1
+
+
+def _upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(UPRIGHT[orientation](stored))
 
 
 def check_tiles(image: Image.Image) -> None:
@@ -233,10 +245,9 @@ def _decode_other(image: Image.Image) -> Frame:
     if isinstance(image, TiffImageFile):
         check_tiles(image)
         check_samples(image)
-    image.load()
-    upright = ImageOps.exif_transpose(image)
-    pixels = np.ascontiguousarray(_rgb(upright))
-    return Frame(pixels, upright.width, upright.height)
+    image.load()  # Pillow turns a TIFF upright here, and forgets its orientation
+    pixels = _upright(_rgb(image), _orientation(image))
+    return Frame(pixels, pixels.shape[1], pixels.shape[0])
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import tracemalloc
+import warnings
 import zlib
 
 import cv2
@@ -110,10 +111,19 @@ def test_a_jpeg_on_its_side_is_as_large_as_its_upright_picture_has_to_be(orienta
     assert frame.pixels.shape == (240, 320, 3)
 
 
-def test_reserved_orientation_is_taken_as_stored() -> None:
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_reserved_orientation_is_taken_as_stored(kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 9
-    assert decode(encode(colonoscopy(90, 120), "JPEG", exif=exif)).width == 120
+    assert decode(encode(colonoscopy(90, 120), kind, exif=exif)).width == 120
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+@pytest.mark.parametrize("exif", [bytes(40), b"II*\0", b"MM\0*\0\0\0\x08" + b"\xff" * 9])
+def test_damaged_exif_does_not_cost_the_frame(kind: str, exif: bytes) -> None:
+    with warnings.catch_warnings(action="ignore"):  # of Pillow, for the last
+        frame = decode(encode(colonoscopy(90, 120), kind, exif=b"Exif\0\0" + exif))
+    assert (frame.width, frame.height) == (120, 90)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "JPEG", "WEBP"])
