@@ -383,6 +383,50 @@ def test_jpeg_with_many_scans_is_refused() -> None:
         decode(bomb)
 
 
+SCANS = frames.START_OF_SCAN * (frames.MAX_SCANS + 1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_scans_behind_the_picture_or_in_a_segment_do_not_count(mode: str, progressive: bool) -> None:
+    """A phone's video behind its photograph holds some such bytes in each megabyte; a preview is a JPEG of its own."""
+    image = Image.fromarray(colonoscopy(64, 64)).convert(mode)
+    data = encode(image, "JPEG", progressive=progressive, restart_marker_rows=1)
+    preview = frames.END_OF_IMAGE + SCANS
+    segment = b"\xff\xe2" + struct.pack(">H", 2 + len(preview)) + preview
+    expected = decode(data).pixels
+    np.testing.assert_array_equal(decode(data[:2] + segment + data[2:] + SCANS).pixels, expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        frames.END_OF_IMAGE[:1] * 3 + b"\xe0\0\4" + frames.END_OF_IMAGE,  # in a segment, after fill bytes
+        b"\xff\x01\xff\xd0",  # without a length
+        b"\xff\x02\xff\xff",  # reserved
+        b"\xff\xe0\0\0",  # a length less than its own
+        b"\xff\xe0\0\2" * frames.MAX_SEGMENTS,
+        b"\xff\0\xd9",
+    ],
+)
+def test_scans_cannot_hide_behind_an_end_that_is_none(mode: str, before: bytes) -> None:
+    data = encode(Image.fromarray(colonoscopy(64, 64)).convert(mode), "JPEG", progressive=True)
+    scan = data.rindex(frames.START_OF_SCAN)
+    with pytest.raises(CorruptFrame, match="scans"):
+        decode(data[:scan] + before + data[scan:-2] * (frames.MAX_SCANS + 1) + data[-2:])
+
+
+def test_scans_cannot_hide_behind_a_reserved_marker_where_a_restart_is_due() -> None:
+    data = encode(colonoscopy(64, 64), "JPEG", progressive=True, restart_marker_rows=1)
+    restart = data.index(b"\xff\xd0", data.index(frames.START_OF_SCAN))
+    scan = data.rindex(frames.START_OF_SCAN)
+    hidden = data[restart:-2] + data[scan:-2] * (frames.MAX_SCANS + 1)
+    assert len(hidden) < 0xFFFF
+    with pytest.raises(CorruptFrame, match="scans"):
+        decode(data[:restart] + b"\xff\x02\xff\xff" + hidden + data[-2:])
+
+
 def test_strict_jpeg_decoder_is_the_one_in_use() -> None:
     """The guard of the fast path: simplejpeg raises where libjpeg only warns."""
     data = encode(colonoscopy(), "JPEG")
