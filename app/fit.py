@@ -25,7 +25,9 @@ class Fit:
     Attributes:
         frame_height, frame_width: the frame's own size.
         height, width: the network's.
-        part: rows and columns that the network sees, in the frame's own pixels.
+        part: rows and columns that the network sees, in the frame's own pixels. Those of a reduced frame may begin
+            before its first or end behind its last.
+        seen: the same of the pixels that the frame was decoded to; all of them by default.
     """
 
     frame_height: int
@@ -33,28 +35,26 @@ class Fit:
     height: int
     width: int
     part: Part
+    seen: Part = (slice(None), slice(None))
 
     @classmethod
     def of(cls, frame: Frame, spec: InputSpec) -> Fit:
         """The fit of this frame to what the network takes: all of it, or its field alone."""
-        rows, columns = slice(0, frame.height), slice(0, frame.width)
-        if spec.fit == "field":
-            height, width = frame.pixels.shape[:2]
-            found = field.find(frame.pixels)
-            rows, columns = _scaled(found[0], frame.height, height), _scaled(found[1], frame.width, width)
-        return cls(frame.height, frame.width, spec.height, spec.width, (rows, columns))
+        height, width = frame.pixels.shape[:2]
+        seen = field.find(frame.pixels) if spec.fit == "field" else (slice(0, height), slice(0, width))
+        rows = _enlarged(seen[0], height, frame.height, mirrored=frame.mirrored[0])
+        columns = _enlarged(seen[1], width, frame.width, mirrored=frame.mirrored[1])
+        return cls(frame.height, frame.width, spec.height, spec.width, (rows, columns), seen)
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The frame's pixels, uint8 [h, w, 3], maybe reduced -> the tensor `frames`, uint8 [1, height, width, 3]."""
-        height, width = pixels.shape[:2]
-        rows, columns = self.part
-        seen = pixels[_scaled(rows, height, self.frame_height), _scaled(columns, width, self.frame_width)]
-        return self._resize(seen)[None]
+        return self._resize(pixels[self.seen])[None]
 
     def invert(self, probability: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probability float32 [height, width] -> [frame_height, frame_width], bilinear; 0 outside of the part."""
         whole = np.zeros((self.frame_height, self.frame_width), np.float32)
-        whole[self.part] = cv2.resize(probability, self._part_size, interpolation=cv2.INTER_LINEAR)
+        there, kept = self._inside
+        whole[there] = cv2.resize(probability, self._part_size, interpolation=cv2.INTER_LINEAR)[kept]
         return whole
 
     def invert_above(self, probability: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
@@ -66,7 +66,8 @@ class Fit:
         size = self._part_size
         scratch = cv2.resize(probability, size, dst=_scratch(size[::-1]), interpolation=cv2.INTER_LINEAR)
         mask = np.full((self.frame_height, self.frame_width), 0 if threshold > 0 else 255, np.uint8)
-        above(scratch, threshold, out=mask[self.part])
+        there, kept = self._inside
+        above(scratch[kept], threshold, out=mask[there])
         return mask
 
     def moved(self, probability: NDArray[np.float32], other: Fit, unknown: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -95,6 +96,13 @@ class Fit:
         """Width and height, as OpenCV has them."""
         rows, columns = self.part
         return columns.stop - columns.start, rows.stop - rows.start
+
+    @property
+    def _inside(self) -> tuple[Part, Part]:
+        """The part without what stands out over the frame: of the frame, and of an array of the part's size."""
+        rows, kept_rows = _overlap(self.part[0], self.frame_height)
+        columns, kept_columns = _overlap(self.part[1], self.frame_width)
+        return (rows, columns), (kept_rows, kept_columns)
 
     def _resize(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # Linear looks at 2 x 2 pixels and so skips some once it shrinks by more than 2; area averages all, in ten times
@@ -125,10 +133,20 @@ def _across(part: slice, other: slice, length: int) -> tuple[float, float]:
     return scale, start + scale / 2 - 0.5  # centres of pixels lie at a half
 
 
-def _scaled(part: slice, length: int, of: int) -> slice:
-    """The same part of something `length` long, of a part of something `of` long; never empty."""
-    start = min(round(part.start * length / of), length - 1)
-    return slice(start, max(round(part.stop * length / of), start + 1))
+def _enlarged(part: slice, length: int, of: int, *, mirrored: bool) -> slice:
+    """The same part of a side `of` pixels long, of a part of that side reduced to `length`.
+
+    Reductions are by whole numbers, rounded up, so that 257 of 2049 are of 8 pixels each, and cover 2056.
+    """
+    pixel = -(-of // length)
+    start = of - pixel * length if mirrored else 0
+    return slice(start + pixel * part.start, start + pixel * part.stop)
+
+
+def _overlap(part: slice, length: int) -> tuple[slice, slice]:
+    """What of a part lies on a side `length` long: counted along the side, and from the part's own start."""
+    start, stop = max(0, part.start), min(length, part.stop)
+    return slice(start, stop), slice(start - part.start, stop - part.start)
 
 
 def _scratch(shape: tuple[int, int]) -> NDArray[np.float32] | None:

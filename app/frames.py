@@ -63,6 +63,7 @@ UPRIGHT = {
     8: lambda pixels: pixels.transpose(1, 0, 2)[::-1],
 }
 SIDEWAYS = (5, 6, 7, 8)
+ROWS_MIRRORED, COLUMNS_MIRRORED = (3, 4, 7, 8), (2, 3, 6, 7)
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,10 @@ class Frame:
     """One frame, upright (EXIF orientation applied).
 
     Attributes:
-        pixels: uint8 [h, w, 3], RGB, contiguous. May be smaller than the frame, at the same aspect ratio.
+        pixels: uint8 [h, w, 3], RGB, contiguous. May be smaller than the frame: each is then a square of the frame's
+            pixels, and the last row and column may stand out over the frame's edge.
         width, height: the frame's own size in pixels, upright. Masks are given at this size.
+        mirrored: whether rows, and columns, run against those of the file: it is the first that stands out then.
         spacing: of the frame's own pixels, where the file knows it.
         source: the DICOM object that the frame is from, for `app.dicom`; None for any other file.
     """
@@ -96,6 +99,7 @@ class Frame:
     height: int
     spacing: Spacing | None = None
     source: object | None = None
+    mirrored: tuple[bool, bool] = (False, False)
 
 
 def decode(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | None = None) -> Frame:
@@ -185,7 +189,10 @@ def decode_jpeg(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | Non
 
 
 def _reduced(height: int, width: int, at_least: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the smallest quick reduction that covers `at_least`; the frame's own if none does."""
+    """Height and width of the smallest quick reduction that covers `at_least`; the frame's own if none does.
+
+    libjpeg rounds up: 1025 by 1/8 is 129, of which the last covers one pixel of the frame and seven beside it.
+    """
     sizes = ((-(-height * eighths // 8), -(-width * eighths // 8)) for eighths in QUICK_EIGHTHS)
     return next((size for size in sizes if size[0] >= at_least[0] and size[1] >= at_least[1]), (height, width))
 
@@ -219,7 +226,9 @@ def _decode_jpeg(data: bytes, image: Image.Image, max_pixels: int, at_least: tup
     if at_least is not None and sideways:
         at_least = at_least[::-1]
     stored = decode_jpeg(data, max_pixels=max_pixels, at_least=at_least)
-    return Frame(_upright(stored, orientation), *((height, width) if sideways else (width, height)))
+    mirrored = (orientation in ROWS_MIRRORED, orientation in COLUMNS_MIRRORED)
+    size = (height, width) if sideways else (width, height)
+    return Frame(_upright(stored, orientation), *size, mirrored=mirrored)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from app import frames
 from app.field import Part
 from app.fit import Fit
 from app.frames import Frame
 from app.manifest import InputSpec
-from tests.synthetic import blocks, bordered
+from tests.synthetic import Pixels, blocks, bordered, encode
 
 
 def all_of(height: int, width: int) -> Part:
@@ -82,6 +84,33 @@ def test_the_network_sees_what_is_inside_the_border_and_the_answer_goes_back_the
     whole = fit.invert(np.ones((32, 32), np.float32))
     assert np.argwhere(whole == 1).min(0).tolist() == [40, 30]
     assert (np.count_nonzero(whole), whole.max()) == (160 * 160, 1)
+
+
+def corner(pixels: Pixels, orientation: int, fit: str, at_least: tuple[int, int] | None) -> list[int]:
+    """Row and column from which on red is found, of a JPEG of these pixels and this orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    frame = frames.decode(encode(pixels, "JPEG", quality=98, exif=exif), max_pixels=2**24, at_least=at_least)
+    found = Fit.of(frame, spec(fit, 256, 256))
+    probability = found.apply(frame.pixels)[0, ..., 0].astype(np.float32) / 255
+    mask = found.invert_above(probability, 0.5)
+    np.testing.assert_array_equal(mask == 255, found.invert(probability) >= np.float32(0.5))
+    return np.argwhere(mask).min(0).tolist()
+
+
+@pytest.mark.parametrize("fit", ["stretch", "field"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(1025, 1030), (529, 1081), (2049, 2052)])
+def test_what_is_found_in_a_reduced_jpeg_lies_where_it_does_in_the_whole_one(
+    size: tuple[int, int], orientation: int, fit: str
+) -> None:
+    """Up to 7 of the pixels that a last row or column of 1/8 stands for lie beside the frame."""
+    down, across = ((length / 4 - np.abs(np.arange(length) - length / 2)) / 32 for length in size)
+    soft = np.clip(np.minimum(down[:, None], across), -1, 1)  # its edge falls where linear filters keep it
+    pixels = np.full((*size, 3), 60, np.uint8)
+    pixels[..., 0] = 127.5 + 70 * soft
+    whole, reduced = (corner(pixels, orientation, fit, at_least) for at_least in (None, (256, 256)))
+    assert np.abs(np.subtract(whole, reduced)).max() <= 1
 
 
 def test_a_probability_moves_to_where_another_fit_sees_it() -> None:
