@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,6 +51,25 @@ def test_shrinking_a_lot_averages_every_pixel(height: int) -> None:
         (pixels.swapaxes(0, 1), Fit(100, height, 10, 10, all_of(100, height))),
     ):
         np.testing.assert_array_equal(fit.apply(seen), 25)
+
+
+@pytest.mark.parametrize("size", [(50, 250), (250, 50), (60, 200)])
+def test_what_shrinks_one_way_and_grows_the_other_stays_in_its_place(size: tuple[int, int]) -> None:
+    """A square in the middle is one there too, as bright in sum."""
+    height, width = size
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[height // 2 - 8 : height // 2 + 8, width // 2 - 8 : width // 2 + 8] = 255
+    seen = Fit(height, width, 64, 64, all_of(height, width)).apply(pixels)[0]
+    np.testing.assert_array_equal(seen, seen[::-1, ::-1])
+    assert seen.mean() == pytest.approx(pixels.mean(), rel=0.02)
+
+
+@pytest.mark.parametrize("size", [(200, 300), (64, 64), (30, 50), (64, 193), (200, 64), (400, 300), (1000, 64)])
+def test_what_does_not_grow_beside_is_resized_in_one_step(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    interpolation = cv2.INTER_AREA if max(size) > 3 * 64 else cv2.INTER_LINEAR
+    expected = cv2.resize(pixels, (64, 64), interpolation=interpolation)
+    np.testing.assert_array_equal(Fit(*size, 64, 64, all_of(*size)).apply(pixels)[0], expected)
 
 
 def test_probability_comes_back_bilinear_with_pixel_centres_aligned() -> None:
