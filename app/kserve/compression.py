@@ -48,10 +48,13 @@ def deflate(data: bytes, coding: str) -> bytes:
 
 
 def choose(accepted: str) -> str | None:
-    """The coding that an Accept-Encoding header likes best; None for none. Of equals gzip, the commoner one."""
+    """The coding that an Accept-Encoding header likes best; None for none. Of equals gzip, the commoner one.
+
+    No coding is always acceptable (RFC 9110, section 12.5.3), and liked best only where `identity` weighs more.
+    """
     weights = dict(_weight(part) for part in accepted.lower().split(","))
-    best = max(WINDOWS, key=lambda coding: weights.get(coding, 0.0))
-    return best if weights.get(best, 0.0) > 0 else None
+    best = max((*WINDOWS, "identity"), key=lambda coding: weights.get(coding, 0.0))
+    return best if best in WINDOWS and weights.get(best, 0.0) > 0 else None
 
 
 def _weight(part: str) -> tuple[str, float]:

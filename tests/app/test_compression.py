@@ -59,6 +59,10 @@ def test_what_goes_out_is_what_the_headers_say() -> None:
         ("gzip;q=0", None),
         ("gzip;q=0, deflate ; q=0.1", "deflate"),
         ("gzip;q=nonsense", None),
+        ("gzip;q=0.1, identity", None),
+        ("identity, gzip", "gzip"),
+        ("identity;q=0.5, deflate;q=0.6", "deflate"),
+        ("identity;q=0, gzip;q=0", None),
     ],
 )
 def test_choice_of_the_answers_coding(accepted: str, expected: str | None) -> None:
