@@ -47,6 +47,13 @@ def test_curl(address, tmp_path):
     assert json.loads(done.stdout)["outputs"][0]["shape"] == [1, *SIZE]
 
 
+def test_curl_with_the_bytes_of_a_frame(address, tmp_path):
+    (tmp_path / "frame.rgb").write_bytes(bytes(3 * SIZE[0] * SIZE[1]))
+    command = block("sh", "frame.rgb").replace("127.0.0.1:8000", address).replace("curl", "curl --fail-with-body")
+    subprocess.run(["bash", "-ec", command], cwd=tmp_path, capture_output=True, check=True)
+    assert (tmp_path / "answer.bin").read_bytes()[-4 * SIZE[0] * SIZE[1] - 1 :].startswith(b"}")
+
+
 def test_config_of_triton_is_that_of_the_model():
     config = block("protobuf", "dynamic_batching")
     assert f"dims: {[*SIZE, 3]}" in config

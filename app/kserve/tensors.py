@@ -1,8 +1,8 @@
 """Inference requests and answers of the Open Inference Protocol (KServe v2), as JSON or with binary tensors.
 
 A body is a JSON object, and after it, where a tensor has a `binary_data_size`, that tensor's bytes: little-endian,
-row major (the binary tensor data extension). The tensors are the network's own: frames UINT8 [N, H, W, 3] RGB at
-the network's size, probability FP32 [N, H, W].
+row major (the binary tensor data extension). Or it is one frame's bytes alone (that extension's raw binary request).
+The tensors are the network's own: frames UINT8 [N, H, W, 3] RGB at the network's size, probability FP32 [N, H, W].
 """
 
 from __future__ import annotations
@@ -98,13 +98,16 @@ def parse(body: bytes, header_length: int | None, spec: InputSpec, max_batch: in
 
     Args:
         body: the whole request body, inflated.
-        header_length: of the JSON at its beginning, in bytes; None where it is all of the body.
+        header_length: of the JSON at its beginning, in bytes; None where it is all of the body, 0 where there is none
+            and the body is one frame, which is answered in binary.
         spec: the network's size.
         max_batch: most frames of one request.
 
     Raises:
         BadInference: with what was expected and what came.
     """
+    if header_length == 0:
+        return Inference(None, _one_frame(body, spec), binary=True)
     end = len(body) if header_length is None else header_length
     if end > len(body):
         _refuse(f"Inference-Header-Content-Length is {end}, but the body has {len(body)} bytes.")
@@ -191,6 +194,13 @@ def _frames(tensor: InputTensor, rest: memoryview) -> NDArray[np.uint8]:
     if size != math.prod(tensor.shape):
         _refuse(f"Input {INPUT!r}: {tensor.shape} is {math.prod(tensor.shape)} bytes, got {size}.")
     return np.frombuffer(rest, np.uint8).reshape(tensor.shape)
+
+
+def _one_frame(body: bytes, spec: InputSpec) -> NDArray[np.uint8]:
+    shape = [1, spec.height, spec.width, 3]
+    if len(body) != math.prod(shape):
+        _refuse(f"A body without JSON is one frame, {shape}: expected {math.prod(shape)} bytes, got {len(body)}.")
+    return np.frombuffer(body, np.uint8).reshape(shape)
 
 
 def _from_json(tensor: InputTensor) -> NDArray[np.uint8]:

@@ -174,7 +174,8 @@ INFER: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": f"JSON, or JSON and after it tensors as bytes; `{HEADER_LENGTH}` then says how long the JSON "
-        "is. The body may have Content-Encoding gzip or deflate.",
+        "is. If it says 0, the body is the bytes of one frame, and the answer is in binary. The body may have "
+        "Content-Encoding gzip or deflate.",
         "content": {
             JSON: {"schema": {"$ref": "#/components/schemas/InferenceRequest"}},
             BINARY: {"schema": {"type": "string", "format": "binary"}},

@@ -284,6 +284,29 @@ def test_binary_that_does_not_fit(
     refused(client.post(INFER, content=content, headers={LENGTH: str(length + shift)}), status, reason)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_raw_binary_request(client: httpx.Client, packed: bool) -> None:
+    """Triton's: the body is one frame without JSON, and the answer is in binary."""
+    raw = FRAMES[1].tobytes()
+    headers = {LENGTH: "0", "Content-Type": "application/octet-stream"} | (
+        {"Content-Encoding": "gzip"} if packed else {}
+    )
+    answer = client.post(INFER, content=gzip.compress(raw) if packed else raw, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/octet-stream"
+    length = int(answer.headers[LENGTH])
+    (output,) = json.loads(answer.content[:length])["outputs"]
+    assert (output["name"], output["datatype"], output["shape"]) == ("probability", "FP32", [1, SIZE, SIZE])
+    probability = np.frombuffer(answer.content[length:], "<f4").reshape(SIZE, SIZE)
+    np.testing.assert_allclose(probability, EXPECTED[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("content", [b"", FRAMES[0].tobytes()[1:], FRAMES.tobytes(), json.dumps({}).encode()])
+def test_raw_binary_request_of_another_size(client: httpx.Client, content: bytes) -> None:
+    reason = f"one frame, [1, 64, 64, 3]: expected 12288 bytes, got {len(content)}."
+    refused(client.post(INFER, content=content, headers={LENGTH: "0"}), 400, reason)
+
+
 @pytest.mark.parametrize("value", ["-1", "x", "1.5", "²"])
 def test_header_length_that_is_no_length(client: httpx.Client, value: str) -> None:
     refused(client.post(INFER, content=b"{}", headers={LENGTH: value.encode()}), 400, "has to be the length")
