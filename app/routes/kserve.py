@@ -92,6 +92,7 @@ async def _version(version: Part) -> None:
 
 Named = Annotated[Model, Depends(_named)]
 LOOKED_UP = failures(UnknownModel, BadParameter, NoModelReady)
+READY = failures(UnknownModel, BadParameter, NoModelReady, errors.ModelOutOfService)
 router = APIRouter(tags=["Open Inference Protocol"])
 of_model = APIRouter()  # mounted at the end, once for a name and once for a version of it
 
@@ -128,9 +129,10 @@ async def metadata(model: Named, services: Serviced) -> Metadata:
     )
 
 
-@of_model.get("/ready", responses=LOOKED_UP)
+@of_model.get("/ready", responses=READY)
 async def model_ready(model: Named) -> ModelReady:
-    """Answer 200 if the model is ready."""
+    """Answer 200 if the model is ready and not out of service."""
+    model.engine.check()
     return ModelReady(name=model.manifest.name)
 
 

@@ -15,6 +15,7 @@ from app.routes.models import Part
 from app.routes.problems import failures
 from app.routes.services import Serviced
 
+State = Literal["READY", "UNAVAILABLE"]  # of Triton's, the ones that a folder can be in here
 router = APIRouter(tags=["Open Inference Protocol"])
 
 
@@ -29,7 +30,7 @@ class IndexEntry(BaseModel):
 
     name: str
     version: str
-    state: Literal["READY", "UNAVAILABLE"]
+    state: State
     reason: str
 
 
@@ -41,17 +42,17 @@ class ControlRequest(BaseModel):
 
 @router.post("/v2/repository/index", responses=failures(BadBody, BadParameter, BodyTooLarge, BodyTooSlow))
 async def index(request: Request, services: Serviced) -> list[IndexEntry]:
-    """List the version folders: ready, refused or unloaded."""
+    """List the version folders: ready, out of service, refused or unloaded."""
     query = await read_json(request, IndexQuery)
-    entries = services.registry.entries()
-    return [_listed(entry) for entry in entries if entry.model or not query.ready]
+    listed = [_listed(entry) for entry in services.registry.entries()]
+    return [entry for entry in listed if entry.state == "READY" or not query.ready]
 
 
 def _listed(entry: Entry) -> IndexEntry:
-    reason = "unloaded" if entry.state == "unloaded" else entry.reason or ""
-    return IndexEntry(
-        name=entry.name, version=entry.version, state="READY" if entry.model else "UNAVAILABLE", reason=reason
-    )
+    fault = entry.model.engine.fault if entry.model else None
+    state: State = "READY" if entry.model and fault is None else "UNAVAILABLE"
+    reason = "unloaded" if entry.state == "unloaded" else fault or entry.reason or ""
+    return IndexEntry(name=entry.name, version=entry.version, state=state, reason=reason)
 
 
 CONTROLLED = failures(UnknownModel, ModelRefused, ModelIsDefault, BadBody, BadParameter, BodyTooLarge, BodyTooSlow)

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from tritonclient.http import InferenceServerClient
 
 from app.clock import Clock
 from app.device import CPU, DeviceOptions
@@ -105,6 +106,27 @@ def test_the_list_of_models_says_why(picky: tuple[httpx.Client, Network]) -> Non
         assert listed["state"] == "ready"
         assert "out of data bounds" in listed["reason"]
     wait_until(lambda: network.fault is None)
+
+
+def test_tritons_clients_hear_that_a_model_is_out_of_service(picky: tuple[httpx.Client, Network]) -> None:
+    client, network = picky
+    with InferenceServerClient(f"127.0.0.1:{client.base_url.port}") as stock:
+        with held_open(network):
+            assert client.post(URL, content=BAD).status_code == 500
+            assert not stock.is_model_ready("picky")
+            assert not stock.is_model_ready("picky", "1")
+            assert stock.is_model_ready("steady")
+            answer = client.get("/v2/models/picky/ready")
+            assert (answer.status_code, list(answer.json())) == (503, ["error"])
+            assert int(answer.headers["Retry-After"]) >= 1
+            index = {entry["name"]: entry for entry in stock.get_model_repository_index()}
+            assert (index["picky"]["state"], index["steady"]["state"]) == ("UNAVAILABLE", "READY")
+            assert "out of data bounds" in index["picky"]["reason"]
+            ready = client.post("/v2/repository/index", json={"ready": True}).json()
+            assert [entry["name"] for entry in ready] == ["steady"]
+        wait_until(lambda: network.fault is None)
+        assert stock.is_model_ready("picky")
+        assert {entry["state"] for entry in stock.get_model_repository_index()} == {"READY"}
 
 
 def test_new_sessions_are_tried_again_until_they_work() -> None:
