@@ -50,7 +50,7 @@ class Player:
 
     def failed(self, failure: Failure) -> None:
         """Hand it on."""
-        self.live.failed()
+        self.live.failed(failure)
         for output in self._outputs:
             output.failed(failure)
 
@@ -121,6 +121,8 @@ def _play(options: argparse.Namespace, source: Source, player: Player) -> None:
         asyncio.run(session.run(url, player.encoded(source.frames), player, rate=rate, key=options.key))
     except KeyboardInterrupt:
         pass  # how a camera's stream ends
+    else:
+        player.live.check()
     finally:
         print(player.live.summary(), file=sys.stderr)
 

@@ -3,7 +3,7 @@
 ClientError
 ├── SourceError     the frames cannot be read
 ├── OutputError     what comes back cannot be written
-└── ServiceError    the service is not there, refuses, or ends the stream
+└── ServiceError    the service is not there, refuses, ends the stream, or answers no frame
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from collections import deque
 
 import numpy as np
 
-from app.message import Header
+from app.client.errors import ServiceError
+from app.message import Failure, Header
 
 RECENT = 1000  # round trips that the percentiles look at
 
@@ -19,6 +20,7 @@ class Live:
     def __init__(self) -> None:
         self._start = self._shown = time.perf_counter()
         self._answered = self._answered_when_shown = self._failed = self._dropped = 0
+        self._first_failure: Failure | None = None
         self._round_trips: deque[float] = deque(maxlen=RECENT)
 
     def answered(self, header: Header, seconds: float) -> None:
@@ -31,9 +33,19 @@ class Live:
             self._show((self._answered - self._answered_when_shown) / (now - self._shown))
             self._shown, self._answered_when_shown = now, self._answered
 
-    def failed(self) -> None:
+    def failed(self, failure: Failure) -> None:
         """A frame could not be used."""
         self._failed += 1
+        self._first_failure = self._first_failure or failure
+
+    def check(self) -> None:
+        """Raises ServiceError unless a frame was answered, with the first refusal, which the others likely share."""
+        if self._answered:
+            return
+        if self._first_failure is None:
+            raise ServiceError("No frame was answered: the source has none, or the service is too busy for any.")
+        reason = self._first_failure.error.get("detail", "no reason given")
+        raise ServiceError(f"No frame was answered, and the first was refused: {reason}")
 
     def summary(self) -> str:
         """All of it, in a line; longer than those before, so that it hides them."""

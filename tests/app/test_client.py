@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -15,10 +16,16 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from websockets import Subprotocol
+from websockets.sync.server import ServerConnection
+from websockets.sync.server import serve as silent_server
 
+from app.client import session
+from app.client.__main__ import main
 from app.client.outputs import MAX_PENDING, Overlay
 from app.client.session import stream_url
 from app.client.sources import open_source
+from app.message import SUBPROTOCOL
 from tests.conftest import Serve
 from tests.synthetic import colonoscopy, decode
 
@@ -156,6 +163,47 @@ def test_what_is_wrong_is_said(serve: Serve, folder: Path, video: Path, tmp_path
         assert part in done.stderr
         assert "Traceback" not in done.stderr
     assert run(video, "--fps", "0").returncode == 2
+
+
+def test_a_run_without_any_answer_is_a_failure(serve: Serve, folder: Path, tmp_path: Path) -> None:
+    client = serve(max_pixels=128 * 96)
+    here = ("--url", client.base_url, "--json", "--fps", 50)
+    assert run(folder, *here).returncode == 0
+    large = cv2.imread(str(folder / "0.png"))
+    assert large is not None
+    for file in folder.glob("*.png"):
+        cv2.imwrite(str(file), cv2.resize(large, (129, 96)))
+    refused = run(folder, *here)
+    assert (refused.returncode, refused.stdout.count("129 x 96 pixels")) == (1, 3)
+    assert "No frame was answered, and the first was refused: The frame is 129 x 96 pixels" in refused.stderr
+    assert "0 frames answered, 3 refused" in refused.stderr
+    cv2.imwrite(str(folder / "1.png"), large)
+    assert run(folder, *here).returncode == 0, "some were answered"
+    cv2.VideoWriter(str(tmp_path / "none.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (128, 96)).release()
+    empty = run(tmp_path / "none.avi", *here)
+    assert empty.returncode == 1
+    assert "No frame was answered: the source has none, or" in empty.stderr
+
+
+def test_a_service_that_never_answers_is_a_failure(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def take(connection: ServerConnection) -> None:
+        for _ in connection:
+            pass
+
+    monkeypatch.setattr(session, "LAST_ANSWER_SECONDS", 0.2)
+    with silent_server(take, "127.0.0.1", 0, subprotocols=[Subprotocol(SUBPROTOCOL)]) as server:
+        port = server.socket.getsockname()[1]
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setattr(sys, "argv", ["client", str(folder), "--url", f"ws://127.0.0.1:{port}", "--fps", "50"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        server.shutdown()
+        thread.join()
+    assert ended.value.code == 1
+    assert "the service is too busy for any" in capsys.readouterr().err
 
 
 def test_a_key_opens_the_stream_and_a_wrong_one_is_said(serve: Serve, video: Path, tmp_path: Path) -> None:
