@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.app.test_benchmark import finish
 
@@ -136,6 +136,25 @@ def test_a_run_that_failed_is_not_shown_as_the_one_before(page: Page) -> None:
     page.locator("#stored-table tbody button").first.click()
     expect(page.locator("#benchmark-error")).to_contain_text("0 rounds")
     expect(page.get_by_role("button", name="Delete")).to_be_hidden()
+
+
+def test_a_page_of_stored_runs_that_is_gone_gives_way_to_the_last_one(page: Page) -> None:
+    runs = [
+        {"id": f"{number}", "created": "2026-01-01T00:00:00Z", "state": "failed", "models": ["a/1"], "ratios": []}
+        for number in range(10)
+    ]
+
+    def listed(route: Route) -> None:
+        begins = "offset=0" in route.request.url  # what was on the second page has been deleted since
+        listing = {"total": 11 if begins else 10, "benchmarks": runs if begins else []}
+        route.fulfill(json={**listing, "persistent": True, "providers": ["cpu"], "running": None})
+
+    page.route(re.compile(r"/benchmark\?"), listed)
+    page.get_by_role("tab", name="Benchmark").click()
+    with page.expect_response(lambda response: "offset=0" in response.url):
+        page.get_by_role("button", name="Older").click()
+    expect(page.locator("#stored-newer")).to_be_disabled()
+    expect(page.locator("#stored-table tbody tr")).to_have_count(10)
 
 
 def test_every_ratio_names_both_networks(page: Page, service: httpx.Client) -> None:
