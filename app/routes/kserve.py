@@ -94,7 +94,11 @@ Named = Annotated[Model, Depends(_named)]
 LOOKED_UP = failures(UnknownModel, BadParameter, NoModelReady)
 READY = failures(UnknownModel, BadParameter, NoModelReady, errors.ModelOutOfService)
 router = APIRouter(tags=["Open Inference Protocol"])
-of_model = APIRouter()  # mounted at the end, once for a name and once for a version of it
+# What is known of a model, by its name and by a version of it. A prefix of their own, and not of their mounting: the
+# metrics and the log know a route by the path that it was declared with.
+OF_NAME = "/v2/models/{name}"
+of_name = APIRouter(prefix=OF_NAME, dependencies=[Depends(_name)])
+of_version = APIRouter(prefix=OF_NAME + "/versions/{version}", dependencies=[Depends(_name), Depends(_version)])
 
 
 @router.get("/v2")
@@ -116,7 +120,8 @@ async def ready(services: Serviced) -> Ready:
     return Ready()
 
 
-@of_model.get("", responses=LOOKED_UP)
+@of_name.get("", responses=LOOKED_UP)
+@of_version.get("", responses=LOOKED_UP)
 async def metadata(model: Named, services: Serviced) -> Metadata:
     """Describe a model's tensors."""
     size = model.manifest.input
@@ -129,14 +134,16 @@ async def metadata(model: Named, services: Serviced) -> Metadata:
     )
 
 
-@of_model.get("/ready", responses=READY)
+@of_name.get("/ready", responses=READY)
+@of_version.get("/ready", responses=READY)
 async def model_ready(model: Named) -> ModelReady:
     """Answer 200 if the model is ready and not out of service."""
     model.engine.check()
     return ModelReady(name=model.manifest.name)
 
 
-@of_model.get("/config", responses=LOOKED_UP)
+@of_name.get("/config", responses=LOOKED_UP)
+@of_version.get("/config", responses=LOOKED_UP)
 async def config(model: Named, services: Serviced) -> dict[str, Any]:
     """Describe the model as Triton's ModelConfig, in which the batch is no dimension."""
     size = model.manifest.input
@@ -159,7 +166,8 @@ async def all_statistics(services: Serviced) -> ModelStats:
     return _statistics(services.registry.ready, services)
 
 
-@of_model.get("/stats", responses=LOOKED_UP)
+@of_name.get("/stats", responses=LOOKED_UP)
+@of_version.get("/stats", responses=LOOKED_UP)
 async def statistics(request: Request, model: Named, services: Serviced) -> ModelStats:
     """Count what a model did for requests of this protocol: every ready version of it, or the one named."""
     versions = services.registry.versions(model.manifest.name)
@@ -205,7 +213,8 @@ INFERRED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@of_model.post("/infer", response_class=Response, responses=INFERRED, openapi_extra=INFER)
+@of_name.post("/infer", response_class=Response, responses=INFERRED, openapi_extra=INFER)
+@of_version.post("/infer", response_class=Response, responses=INFERRED, openapi_extra=INFER)
 async def infer(request: Request, model: Named, services: Serviced) -> Response:
     """Run the network on a batch of frames at its own size."""
     clock = Clock()
@@ -251,7 +260,5 @@ def _compressed(content: bytes, request: Request) -> tuple[bytes, dict[str, str]
     return compression.deflate(content, coding), {**headers, "Content-Encoding": coding}
 
 
-router.include_router(of_model, prefix="/v2/models/{name}", dependencies=[Depends(_name)])
-router.include_router(
-    of_model, prefix="/v2/models/{name}/versions/{version}", dependencies=[Depends(_name), Depends(_version)]
-)
+router.include_router(of_name)
+router.include_router(of_version)

@@ -103,3 +103,14 @@ def test_readiness(serve: Serve) -> None:
 def test_versions(text: str) -> None:
     (labels,) = re.findall(r"polyprune_build_info\{(.*)\} 1\.0", text)
     assert re.fullmatch(r'onnxruntime="\d\S+",python="3\.\S+",version="\d\S+"', labels)
+
+
+def test_routes_of_a_model_have_their_whole_path(serve: Serve) -> None:
+    """The dashboard looks for `/v2/.*infer`."""
+    client = serve()
+    paths = client.get("/openapi.json").json()["paths"]
+    asked = {(method.upper(), path) for path in paths if path.startswith("/v2/models/") for method in paths[path]}
+    for method, path in asked:
+        client.request(method, re.sub(r"\{\w+\}", "x", path))
+    shown = re.findall(r'polyprune_requests_total\{method="(\w+)",route="(.*?)"', client.get("/metrics").text)
+    assert set(shown) - {("any", "unmatched")} == asked
