@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import sys
@@ -14,6 +15,12 @@ from pydantic import BaseModel, Field
 
 # Of control groups, version 2 and version 1; `max` is no limit.
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+# The same for processor time: microseconds of it, and of the period that has so many. Version 1 has a file for each.
+CPU_LIMITS = (
+    (Path("/sys/fs/cgroup/cpu.max"),),
+    (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
+)
 
 
 class Machine(BaseModel):
@@ -41,9 +48,15 @@ def describe() -> Machine:
 
 def cores() -> int:
     """CPU cores that this process may use; a container's or taskset's share, not the machine's."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([allowed, *_cpu_limits()])
+
+
+def _cpu_limits() -> list[int]:
+    """Limits of control groups in cores; a part of one counts as one."""
+    texts = [[path.read_text() for path in paths] for paths in CPU_LIMITS if all(path.exists() for path in paths)]
+    limits = [" ".join(text).split() for text in texts]
+    return [math.ceil(int(quota) / int(period)) for quota, period in limits if quota.isdecimal()]
 
 
 def memory() -> int:
