@@ -102,9 +102,28 @@ class Server(uvicorn.Server):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Lets go of a client that does not read: a transport that is closed waits for its buffer to empty, forever."""
+    """Lets go of a client that does not read: a transport that is closed waits for its buffer to empty, forever.
+
+    Until then its newest pings are owed an answer, those that came together, and not all (RFC 6455, section 5.5.3).
+    """
+
+    _pongs = b""
 
     async def run_asgi(self) -> None:
         """One WebSocket, from its opening to the end of its connection."""
         await super().run_asgi()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def handle_ping(self) -> None:
+        """Answer, or once the client reads again."""
+        if self.writable.is_set():
+            super().handle_ping()
+        elif pongs := self.conn.data_to_send():  # to all that came together, when the first of them is handled
+            self._pongs = b"".join(pongs)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        if not self.close_sent and not self.transport.is_closing():
+            self.transport.write(self._pongs)
+        self._pongs = b""

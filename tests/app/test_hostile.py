@@ -258,6 +258,25 @@ def test_a_message_of_fragments_without_end_is_no_message(patient: httpx.Client)
     assert patient.get("/readyz").status_code == 200
 
 
+OPENING = (
+    b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+PINGS = 160_000  # 20 MB of answers: more than the network's buffers hold
+
+
+def test_of_pings_whose_answers_are_not_read_the_newest_is_answered(models_dir: Path) -> None:
+    """Else the answers to all of them would wait in the service's memory (RFC 6455, section 5.5.3)."""
+    with process(models_dir) as (_, client, _), connected(client) as connection:
+        connection.sendall(OPENING)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 101")
+        connection.sendall(b"".join(b"\x89\xfd" + bytes(4) + b"%125d" % number for number in range(PINGS)))
+        received = b""
+        while not received.endswith(b"%125d" % (PINGS - 1)):
+            received += connection.recv(2**20)
+    assert 0 < received.count(b"\x8a\x7d") < PINGS
+
+
 # ---- model folders
 
 
