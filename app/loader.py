@@ -37,7 +37,7 @@ class Loader:
             log.error("the models folder %s does not exist: set POLYPRUNE_MODELS_DIR", self.models_dir.resolve())
             return {}
         folders = [folder for name in _folders(self.models_dir) for folder in _folders(name)]
-        return {f"{folder.parent.name}/{folder.name}": folder for folder in folders}
+        return {_readable(f"{folder.parent.name}/{folder.name}"): folder for folder in folders}
 
     def attempt(self, name: str, folder: Path) -> Model | Refusal:
         """Load one version with its whole proof; whatever is wrong with it costs itself only."""
@@ -60,11 +60,18 @@ class Loader:
         return model
 
     def _load(self, folder: Path) -> Model:
+        if any(part != _readable(part) for part in folder.parts[-2:]):
+            raise ModelRefused("the folder's name is not UTF-8: rename it.")
         root = self.models_dir.resolve()
         for path in (folder, *(folder / name for name in ("manifest.json", "model.onnx", "golden.npz"))):
             if not path.resolve().is_relative_to(root):
                 raise ModelRefused(f"{path.name} is a link that leaves {root}: copy it into the folder.")
         return load(folder, threads=self.threads, preference=self.preference, options=self.options)
+
+
+def _readable(name: str) -> str:
+    """The name of a file with a question mark for what is not UTF-8 in it, which no answer and no metric can hold."""
+    return name.encode(errors="replace").decode()
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -441,6 +442,17 @@ def test_evil_folders_stop_no_other(tmp_path: Path) -> None:
     found = registry.scan(tmp_path, threads=1, preference="cpu")
     assert [ready.id for ready in found.ready] == ["red-dense/1", "red-pruned/1"]
     assert hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest() in (folder / "manifest.json").read_text()
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused(tmp_path: Path, serve: Serve) -> None:
+    """And is told of with the others: no answer can hold its name."""
+    shutil.copytree(write_pair(tmp_path) / "red-dense", tmp_path / os.fsdecode(b"mod\xe8le"))
+    client = serve(models_dir=tmp_path)
+    assert [(folder["id"], folder["reason"]) for folder in client.get("/readyz").json()["refused"]] == [
+        ("mod?le/1", "the folder's name is not UTF-8: rename it.")
+    ]
+    assert "mod?le/1" in client.get("/v1/models").text
+    assert 'polyprune_model_state{model="mod?le/1",state="refused"} 1.0' in client.get("/metrics").text
 
 
 def trickled(connection: socket.socket, seconds: float = 4) -> bytes | None:
