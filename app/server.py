@@ -80,6 +80,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does it, once no stream is open. The app ends in order even when told to stop at once."""
+        for server in self.servers:  # uvicorn does so after the streams, too late for whoever comes meanwhile
+            server.close()
         over = time.monotonic() + self._grace_seconds
         await self._end_streams(over)
         self.config.timeout_graceful_shutdown = max(0, math.ceil(over - time.monotonic()))

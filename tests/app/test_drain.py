@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -66,6 +67,26 @@ def test_request_that_never_ends_is_cut_off(models_dir: Path) -> None:
         until(client, "polyprune_requests_in_flight", 2)
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=20) == 0
+
+
+def until_it_is_refused(client: httpx.Client) -> None:
+    with suppress(ConnectionError):
+        while True:
+            socket.create_connection((client.base_url.host, client.base_url.port or 0)).close()
+            time.sleep(0.005)
+
+
+def test_no_new_connections_while_a_stream_ends(tmp_path: Path) -> None:
+    """Its frame may take all of the grace, and who came then would be cut off at once. Who is connected is served."""
+    write_model(write_pair(tmp_path), "red-endless", graph=endless_graph())
+    grace = {"POLYPRUNE_GRACE_SECONDS": "20"}
+    with process(tmp_path, **grace) as (running, client, _), open_stream(client, model="red-endless") as stream:
+        stream.send(WHITE)
+        until(client, "polyprune_workers_busy", 1)
+        running.send_signal(signal.SIGTERM)
+        until_it_is_refused(client)
+        check(client.get("/readyz"), 503, "draining")
+        running.kill()
 
 
 @pytest.mark.parametrize("end", ["grace", "second signal"])
