@@ -69,7 +69,7 @@ class Outcome:
 class Smoother:
     """Exponential smoothing of a map in time: s = w s + (1 - w) p, where s starts as the first p.
 
-    What was before is moved to where the network sees it now, and counts only where it saw it then.
+    What was before is moved to where the network sees it now, and counts only where it saw it then, as a number.
     """
 
     def __init__(self) -> None:
@@ -86,6 +86,7 @@ class Smoother:
             before, seen = self._last
             if seen.part != fit.part:
                 before = seen.moved(before, fit, unknown=probability)
+            before = np.where(np.isnan(before), probability, before)
             smooth = np.float32(weight) * before + np.float32(1 - weight) * probability
         self._last = smooth, fit
         return smooth

@@ -24,13 +24,14 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from app import message
+from app.frames import Frame
 from app.message import Header
-from app.stream.viewer import MAX_LESIONS
+from app.stream.viewer import MAX_LESIONS, Smoother
 from tests.app.test_frames import png_bomb
 from tests.app.test_load import metric, post_slow
 from tests.conftest import Serve
 from tests.process import process
-from tests.synthetic import SIZE, colonoscopy, decode, encode, write_model
+from tests.synthetic import SIZE, colonoscopy, decode, encode, whole, write_model
 
 JPEG = encode(colonoscopy(), "JPEG", quality=95)
 
@@ -213,6 +214,15 @@ def test_smoothing_does_not_move_a_polyp_where_the_border_changes(serve: Serve, 
         found = [ask(stream, raw(pixels))[0].lesions for pixels in (part, whole, part)]
     assert [[lesion.id for lesion in lesions] for lesions in found] == [[0]] * 3
     assert np.abs(np.subtract([lesions[0].box for lesions in found], (128, 128, 32, 32))).max() <= 4
+
+
+def test_smoothing_forgets_what_is_no_number() -> None:
+    """As a network in half precision gives where it overflows: it would stay in the mean as long as the stream does."""
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    fit, smooth = whole(Frame(pixels, 2, 2)), Smoother()
+    sure = np.full((2, 2), 0.9, np.float32)
+    smooth(np.array([[np.nan, 0.1], [0.1, 0.1]], np.float32), fit, 0.5)
+    np.testing.assert_allclose(smooth(sure, fit, 0.5), [[0.9, 0.5], [0.5, 0.5]], rtol=1e-6)
 
 
 def test_smoothing_is_exponential_and_forgets_at_another_size(client: httpx.Client) -> None:
