@@ -109,7 +109,11 @@ class Settings(BaseSettings):
     ] = None
     drain_seconds: Annotated[
         float,
-        Field(ge=0, description="After SIGTERM or SIGINT, how long `/readyz` says 503 while requests still come in."),
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="After SIGTERM or SIGINT, how long `/readyz` says 503 while requests still come in.",
+        ),
     ] = 0.0
     grace_seconds: Annotated[
         int,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import re
 import signal
@@ -281,6 +282,12 @@ def test_a_service_without_the_gpu_that_it_needs_does_not_start(models_dir: Path
 def test_settings_that_exclude_each_other(impossible: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="xpected"):
         Settings(**impossible)
+
+
+def test_a_drain_without_end_is_refused() -> None:
+    """It would begin anew ten times a second, and give every answer one more `Connection: close`."""
+    with pytest.raises(ValidationError, match="finite"):
+        Settings(drain_seconds=math.inf)
 
 
 @pytest.mark.parametrize(
