@@ -73,6 +73,8 @@ async function load(file) {
     if ($("with-frame").disabled) $("with-frame").checked = true;
     $("with-frame").disabled = false;
     picture.show(bitmap, bitmap.width, bitmap.height);
+    reshow(); // and nothing of the frame before
+    rethreshold();
     $("frame-note").textContent = `${file.name}, ${bitmap.width} × ${bitmap.height} pixels. Times are of one run each; Benchmark compares them properly.`;
     await segment();
   } catch (error) {

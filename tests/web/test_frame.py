@@ -186,6 +186,18 @@ def test_what_is_no_image_is_refused_in_words_and_nothing_is_lost(sample_page: P
     assert sample_page.inner_text("#agreement").endswith("Dice")
 
 
+def test_nothing_of_the_frame_before_stands_beside_one_that_was_refused(sample_page: Page) -> None:
+    pixels = synthetic.decode(SAMPLE.read_bytes())
+    picked = {"name": "a.gif", "mimeType": "image/gif", "buffer": synthetic.encode(pixels, "GIF")}
+    sample_page.set_input_files("#file", picked)
+    sample_page.locator("#frame-error", has_text="Expected a JPEG").wait_for()  # the browser shows it all the same
+    assert "a.gif, 640 × 512" in sample_page.inner_text("#frame-note")
+    assert [sample_page.inner_text(f"#{name}") for name in ("ms-dense", "ms-pruned", "agreement")] == ["–"] * 3
+    assert listed(sample_page) == []
+    for name in ("downloads", "wipe", "tag-dense", "tag-pruned"):
+        assert sample_page.locator(f"#{name}").is_hidden()
+
+
 def test_a_frame_that_browsers_do_not_show_comes_from_the_service(page: Page) -> None:
     pixels = synthetic.decode(SAMPLE.read_bytes())
     page.set_input_files(
