@@ -18,7 +18,7 @@ const KINDS = ["pruned", "dense"]; // asked in this order, one after the other: 
 const NAMES = { dense: "Dense", pruned: "Pruned" };
 
 const picture = new Picture($("picture"));
-const state = { file: null, bitmap: null, results: {}, masks: {}, found: {}, asked: null };
+const state = { file: null, bitmap: null, results: {}, masks: {}, found: {}, wanted: null, asked: null };
 let wipe;
 
 /** The file that is open, for the benchmark. @returns {?File} */
@@ -62,26 +62,31 @@ async function sample() {
   }
 }
 
-/** Open a file; what was open stays where this one cannot be. */
+/** Open a file; what was open stays where this one cannot be, or where another was chosen meanwhile. */
 async function load(file) {
+  state.wanted = file;
   say($("frame-error"));
   $("drop").classList.add("busy");
   try {
     const bitmap = await createImageBitmap(file).catch(async () => createImageBitmap(await api.decoded(file)));
-    Object.assign(state, { file, bitmap, results: {}, masks: {}, found: {} });
-    $("frame-empty").hidden = true;
-    if ($("with-frame").disabled) $("with-frame").checked = true;
-    $("with-frame").disabled = false;
-    picture.show(bitmap, bitmap.width, bitmap.height);
-    reshow(); // and nothing of the frame before
-    rethreshold();
-    $("frame-note").textContent = `${file.name}, ${bitmap.width} × ${bitmap.height} pixels. Times are of one run each; Benchmark compares them properly.`;
-    await segment();
+    if (state.wanted === file) await open(file, bitmap);
   } catch (error) {
+    if (state.wanted !== file) return;
     say($("frame-error"), error.message);
-  } finally {
     $("drop").classList.remove("busy");
   }
+}
+
+function open(file, bitmap) {
+  Object.assign(state, { file, bitmap, results: {}, masks: {}, found: {} });
+  $("frame-empty").hidden = true;
+  if ($("with-frame").disabled) $("with-frame").checked = true;
+  $("with-frame").disabled = false;
+  picture.show(bitmap, bitmap.width, bitmap.height);
+  reshow(); // and nothing of the frame before
+  rethreshold();
+  $("frame-note").textContent = `${file.name}, ${bitmap.width} × ${bitmap.height} pixels. Times are of one run each; Benchmark compares them properly.`;
+  return segment();
 }
 
 async function segment() {

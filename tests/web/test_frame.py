@@ -10,7 +10,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests import synthetic
 from tests.web import sample
@@ -205,6 +205,25 @@ def test_a_frame_that_browsers_do_not_show_comes_from_the_service(page: Page) ->
     )
     page.locator("#agreement", has_text="Dice").wait_for()
     assert "a.tif, 640 × 512" in page.inner_text("#frame-note")
+
+
+def test_a_frame_that_takes_longer_to_open_does_not_overtake_a_newer_one(page: Page) -> None:
+    pixels = synthetic.decode(SAMPLE.read_bytes())
+    held: list[Route] = []
+    page.route("**/v1/segment?output=overlay*", lambda route: held.append(route))  # noqa: PLW0108  (marked by its caller)
+    page.set_input_files(
+        "#file", {"name": "a.tif", "mimeType": "image/tiff", "buffer": synthetic.encode(pixels, "TIFF")}
+    )
+    while not held:
+        page.wait_for_timeout(20)
+    newer = synthetic.encode(pixels[:, :600])
+    page.set_input_files("#file", {"name": "b.png", "mimeType": "image/png", "buffer": newer})
+    page.locator("#agreement", has_text="Dice").wait_for()
+    with page.expect_response("**/v1/segment?output=overlay*"):
+        held[0].continue_()
+    page.wait_for_timeout(500)
+    assert "b.png, 600 × 512" in page.inner_text("#frame-note")
+    assert picture(page).shape == (512, 600, 4)
 
 
 def test_a_frame_from_the_camera(page: Page) -> None:
