@@ -19,6 +19,7 @@ const video = $("live-video");
 let peak;
 let stream = null;
 let camera = null;
+let turn = 0; // of the sources: what began with an earlier one has no say any more
 let run = null; // {latencies, times, skipped, answered, dropped}
 
 /** Wire the view. */
@@ -81,7 +82,7 @@ async function begin(excuse) {
   }
   $("live-empty").hidden = true;
   connect();
-  each();
+  each(turn);
 }
 
 function connect() {
@@ -100,14 +101,14 @@ function connect() {
   $("stop").disabled = false;
 }
 
-/** At each frame of the video: send it, or count it as skipped. */
-function each() {
+/** At each frame of the video: send it, or count it as skipped. @param {number} mine the turn of its source */
+function each(mine) {
   const again = video.requestVideoFrameCallback ?? requestAnimationFrame;
   again.call(video.requestVideoFrameCallback ? video : window, () => {
-    if (!stream) return;
+    if (mine !== turn) return;
     if (stream.free) stream.send(grab());
     else run.skipped += 1;
-    each();
+    each(mine);
   });
 }
 
@@ -155,6 +156,7 @@ function tell(header) {
 
 /** End the stream and let the source go; the last frame stays. */
 function stop() {
+  turn += 1;
   const ending = stream;
   stream = null;
   ending?.stop();

@@ -41,6 +41,18 @@ COUNTED = """() => {
     return found;
   };
 }"""
+# How often the page was called for each frame that the video presented.
+CALLED = """() => {
+  window.called = {};
+  const video = HTMLVideoElement.prototype;
+  const ask = video.requestVideoFrameCallback;
+  video.requestVideoFrameCallback = function (then) {
+    return ask.call(this, (now, frame) => {
+      called[now] = (called[now] ?? 0) + 1;
+      then(now, frame);
+    });
+  };
+}"""
 ON = "() => tracks.filter((track) => track.readyState === 'live').length"
 
 
@@ -112,6 +124,18 @@ def test_another_network_goes_on_with_the_same_video(page: Page, film: Path) -> 
     expect(page.locator("#live-tag")).to_contain_text("polyp-lite0-fast/1")
     wait_for_answers(page, 3)
     assert page.get_by_role("button", name="Stop").is_enabled()
+
+
+def test_a_frame_is_sent_or_skipped_once_whatever_played_before(page: Page, film: Path) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.evaluate(CALLED)
+    for _ in range(3):
+        page.set_input_files("#video-file", film)
+        wait_for_answers(page, 2)
+        expect(page.locator("#live-state")).to_have_text("Running.")
+        page.evaluate("() => (called = {})")
+        page.wait_for_timeout(500)
+        assert max(page.evaluate("() => Object.values(called)")) == 1
 
 
 @pytest.mark.parametrize(
