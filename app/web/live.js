@@ -64,8 +64,10 @@ async function film() {
   say($("live-error"));
   $("live-camera").disabled = true; // a second one would never be closed
   try {
-    camera = await openCamera().finally(() => ($("live-camera").disabled = false));
-    video.srcObject = camera;
+    const mine = turn;
+    const opened = await openCamera().finally(() => ($("live-camera").disabled = false));
+    if (mine !== turn) return closeCamera(opened);
+    video.srcObject = camera = opened;
     await begin("The camera gives no picture.");
   } catch (error) {
     say($("live-error"), error.message);
@@ -73,16 +75,19 @@ async function film() {
 }
 
 async function begin(excuse) {
+  const mine = turn;
   try {
     await video.play();
   } catch {
+    if (mine !== turn) return; // it had to give way to another
     say($("live-error"), excuse);
     stop();
     return;
   }
+  if (mine !== turn) return;
   $("live-empty").hidden = true;
   connect();
-  each(turn);
+  each(mine);
 }
 
 function connect() {

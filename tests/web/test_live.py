@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 
@@ -52,6 +53,14 @@ CALLED = """() => {
       then(now, frame);
     });
   };
+}"""
+DROPPED = """([id, names, text]) => {
+  const bytes = Uint8Array.from(atob(text), (byte) => byte.charCodeAt(0));
+  for (const name of names) {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], name, { type: "video/webm" }));
+    document.getElementById(id).dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+  }
 }"""
 ON = "() => tracks.filter((track) => track.readyState === 'live').length"
 
@@ -136,6 +145,13 @@ def test_a_frame_is_sent_or_skipped_once_whatever_played_before(page: Page, film
         page.evaluate("() => (called = {})")
         page.wait_for_timeout(500)
         assert max(page.evaluate("() => Object.values(called)")) == 1
+
+
+def test_of_two_videos_that_are_dropped_at_once_the_second_plays(page: Page, film: Path) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.evaluate(DROPPED, ["live-drop", ["a.webm", "b.webm"], base64.b64encode(film.read_bytes()).decode()])
+    wait_for_answers(page, 3)
+    assert page.get_by_role("button", name="Stop").is_enabled()
 
 
 @pytest.mark.parametrize(
