@@ -92,16 +92,26 @@ function open(file, bitmap) {
 async function segment() {
   state.asked?.abort();
   const { signal } = (state.asked = new AbortController());
+  const before = { ...state.results };
   say($("frame-error"));
   $("drop").classList.add("busy");
   marking.mark();
   try {
     for (const kind of KINDS) await ask(kind, signal);
   } catch (error) {
-    if (error.name !== "AbortError") say($("frame-error"), error.message);
+    if (error.name === "AbortError") return;
+    say($("frame-error"), error.message);
+    forget(before);
   } finally {
     if (!signal.aborted) $("drop").classList.remove("busy");
   }
+}
+
+/** What answered another question than the one that is on the page now. @param {object} results as they were before it */
+function forget(results) {
+  for (const kind of KINDS) if (state.results[kind] === results[kind]) delete state.results[kind];
+  reshow();
+  rethreshold();
 }
 
 async function ask(kind, signal) {

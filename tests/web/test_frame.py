@@ -226,6 +226,18 @@ def test_a_frame_that_takes_longer_to_open_does_not_overtake_a_newer_one(page: P
     assert picture(page).shape == (512, 600, 4)
 
 
+def test_a_mask_does_not_stay_under_a_peak_that_was_never_asked_for(sample_page: Page) -> None:
+    sample_page.route("**/v1/segment?*", lambda route: route.abort())
+    set_slider(sample_page, "peak", 0.99)
+    sample_page.locator("#frame-error", has_text="does not answer").wait_for()
+    assert [sample_page.inner_text(f"#{name}") for name in ("ms-dense", "ms-pruned", "agreement")] == ["–"] * 3
+    assert listed(sample_page) == []
+    assert sample_page.locator("#downloads").is_hidden()
+    sample_page.unroute("**/v1/segment?*")
+    sample_page.get_by_role("button", name="Reset").click()
+    sample_page.locator("#agreement", has_text="Dice").wait_for()
+
+
 def test_a_frame_from_the_camera(page: Page) -> None:
     page.locator("#camera").click()
     page.get_by_role("button", name="Take this frame").click()
