@@ -63,19 +63,23 @@ async function sample() {
 }
 
 /** Open a file; what was open stays where this one cannot be, or where another was chosen meanwhile. */
-async function load(file) {
-  state.wanted = file;
+async function load(chosen) {
+  state.wanted = chosen;
   say($("frame-error"));
   $("drop").classList.add("busy");
   try {
+    const file = await copyOf(chosen);
     const bitmap = await createImageBitmap(file).catch(async () => createImageBitmap(await api.decoded(file)));
-    if (state.wanted === file) await open(file, bitmap);
+    if (state.wanted === chosen) await open(file, bitmap);
   } catch (error) {
-    if (state.wanted !== file) return;
+    if (state.wanted !== chosen) return;
     say($("frame-error"), error.message);
     $("drop").classList.remove("busy");
   }
 }
+
+/** A file in memory: what is asked of it later is asked of the same bytes, whatever becomes of it on the disk. */
+const copyOf = async (file) => new File([await file.arrayBuffer()], file.name, { type: file.type });
 
 function open(file, bitmap) {
   Object.assign(state, { file, bitmap, results: {}, masks: {}, found: {} });

@@ -238,6 +238,19 @@ def test_a_mask_does_not_stay_under_a_peak_that_was_never_asked_for(sample_page:
     sample_page.locator("#agreement", has_text="Dice").wait_for()
 
 
+def test_a_file_that_changes_on_disk_stays_as_it_was_opened(page: Page, service: httpx.Client, tmp_path: Path) -> None:
+    frame = tmp_path / "frame.jpg"
+    frame.write_bytes(SAMPLE.read_bytes())
+    page.set_input_files("#file", frame)
+    page.locator("#agreement", has_text="Dice").wait_for()
+    frame.write_bytes(b"the next one")
+    set_slider(page, "peak", 0.9)
+    page.locator("#drop:not(.busy)").wait_for()
+    assert page.locator("#frame-error").is_hidden(), page.inner_text("#frame-error")
+    mask = synthetic.decode(saved(page, "Mask PNG"))[..., 0]
+    assert np.array_equal(mask, synthetic.decode(ask(service, model=MODELS["pruned"], threshold=0.5, peak=0.9).content))
+
+
 def test_a_frame_from_the_camera(page: Page) -> None:
     page.locator("#camera").click()
     page.get_by_role("button", name="Take this frame").click()
