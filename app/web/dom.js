@@ -67,6 +67,17 @@ export function onDrop(zone, then) {
   });
 }
 
+/** A file that is dropped where none is taken opens nothing: the browser would leave the page for it. */
+export function holdDrops() {
+  for (const type of ["dragover", "drop"]) {
+    addEventListener(type, (event) => {
+      if (event.defaultPrevented || !event.dataTransfer.types.includes("Files")) return;
+      event.preventDefault();
+      event.dataTransfer.dropEffect = "none";
+    });
+  }
+}
+
 /** Let a button choose a file. @param {HTMLElement} button @param {HTMLInputElement} input @param {(file: File) => void} then */
 export function onChoose(button, input, then) {
   button.addEventListener("click", () => input.click());

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import * as benchmark from "./benchmark.js";
-import { $ } from "./dom.js";
+import { $, holdDrops } from "./dom.js";
 import * as frame from "./frame.js";
 import * as live from "./live.js";
 import * as networks from "./networks.js";
@@ -73,6 +73,7 @@ async function connect() {
 tabs();
 theme();
 key();
+holdDrops();
 frame.start((video) => {
   show("live");
   live.play(video);

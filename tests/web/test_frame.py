@@ -18,6 +18,17 @@ from tests.web.sample import SAMPLE
 
 MODELS = {"dense": "polyp-lite0-dense/1", "pruned": "polyp-lite0-pruned/1"}
 
+STRAY = """([place, isFile]) => {
+  const dataTransfer = new DataTransfer();
+  if (isFile) dataTransfer.items.add(new File(["bytes"], "a.jpg", { type: "image/jpeg" }));
+  else dataTransfer.setData("text/plain", "words");
+  return ["dragover", "drop"].every((type) => {
+    const event = new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true });
+    document.querySelector(place).dispatchEvent(event);
+    return event.defaultPrevented;
+  });
+}"""
+
 
 def drawn(page: Page) -> None:
     """Sliders are followed once a picture: wait for two."""
@@ -249,6 +260,13 @@ def test_a_file_that_changes_on_disk_stays_as_it_was_opened(page: Page, service:
     assert page.locator("#frame-error").is_hidden(), page.inner_text("#frame-error")
     mask = synthetic.decode(saved(page, "Mask PNG"))[..., 0]
     assert np.array_equal(mask, synthetic.decode(ask(service, model=MODELS["pruned"], threshold=0.5, peak=0.9).content))
+
+
+def test_a_file_that_is_dropped_beside_the_picture_does_not_replace_the_page(page: Page) -> None:
+    for view, place in (("Frame", "#threshold"), ("Frame", "header"), ("Live", "#live-model"), ("Benchmark", "main")):
+        page.get_by_role("tab", name=view).click()
+        assert page.evaluate(STRAY, [place, True])
+    assert not page.evaluate(STRAY, ["#key-value", False])  # words may be
 
 
 def test_a_frame_from_the_camera(page: Page) -> None:
