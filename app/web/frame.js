@@ -24,14 +24,21 @@ let wipe;
 /** The file that is open, for the benchmark. @returns {?File} */
 export const openFile = () => state.file;
 
-/** Wire the view. @param {(video: File) => void} onVideo gets a video that was opened here */
-export function start(onVideo) {
+/**
+ * Wire the view.
+ * @param {(video: File) => void} onVideo gets a video that was opened here
+ * @param {() => void} onPasted called before what was pasted is opened, whichever view is shown
+ */
+export function start(onVideo, onPasted) {
   list.start({ picture, state });
   const take = (file) => (file.type.startsWith("video/") ? onVideo(file) : load(file));
   wipe = new Wipe($("picture"), divide);
   onChoose($("open"), $("file"), take);
   onDrop($("drop"), take);
-  onPaste(take);
+  onPaste((file) => {
+    onPasted();
+    take(file);
+  });
   still.start(take);
   $("sample").addEventListener("click", sample);
   networks.onPick(retry);

@@ -74,10 +74,13 @@ tabs();
 theme();
 key();
 holdDrops();
-frame.start((video) => {
-  show("live");
-  live.play(video);
-});
+frame.start(
+  (video) => {
+    show("live");
+    live.play(video);
+  },
+  () => show("frame"),
+);
 live.start();
 benchmark.start();
 await connect();

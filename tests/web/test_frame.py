@@ -29,6 +29,13 @@ STRAY = """([place, isFile]) => {
   });
 }"""
 
+PASTED = """async () => {
+  const clipboardData = new DataTransfer();
+  const blob = await (await fetch("/web/sample.jpg")).blob();
+  clipboardData.items.add(new File([blob], "a.jpg", { type: "image/jpeg" }));
+  dispatchEvent(new ClipboardEvent("paste", { clipboardData, cancelable: true }));
+}"""
+
 
 def drawn(page: Page) -> None:
     """Sliders are followed once a picture: wait for two."""
@@ -267,6 +274,13 @@ def test_a_file_that_is_dropped_beside_the_picture_does_not_replace_the_page(pag
         page.get_by_role("tab", name=view).click()
         assert page.evaluate(STRAY, [place, True])
     assert not page.evaluate(STRAY, ["#key-value", False])  # words may be
+
+
+def test_a_frame_that_is_pasted_shows_wherever_one_was(page: Page) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.evaluate(PASTED)
+    page.locator("#agreement", has_text="Dice").wait_for()
+    assert page.get_by_role("tabpanel", name="Frame").is_visible()
 
 
 def test_a_frame_from_the_camera(page: Page) -> None:
