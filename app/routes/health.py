@@ -48,6 +48,7 @@ class Readiness(BaseModel):
     refused: list[RefusedFolder]
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", responses=documented(DeviceLost))
 async def health(services: Serviced) -> Health:
     """Answer 200 while the process can do its work; a process whose GPU is lost cannot ever again."""
@@ -56,6 +57,7 @@ async def health(services: Serviced) -> Health:
     return Health()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=documented(NoModelReady, ModelOutOfService, Draining))
 async def readiness(services: Serviced) -> Readiness:
     """Answer 200 from when the default model has proven itself until the service is told to stop.

@@ -1,5 +1,7 @@
 /** Everything the page asks of the service: requests, the key they carry, and errors as the service words them. */
 
+import { ofTab } from "./storage.js";
+
 const KEY = "polyprune.key";
 const KEY_WANTED = "polyprune:key-wanted";
 
@@ -14,10 +16,10 @@ export class Problem extends Error {
 }
 
 /** The API key of this tab, or "". */
-export const key = () => sessionStorage.getItem(KEY) ?? "";
+export const key = () => ofTab.getItem(KEY) ?? "";
 
 /** Keep a key for this tab alone; "" forgets it. @param {string} value */
-export const setKey = (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY));
+export const setKey = (value) => (value ? ofTab.setItem(KEY, value) : ofTab.removeItem(KEY));
 
 /** Call `then` whenever a request was refused for want of a key. @param {() => void} then */
 export const onKeyWanted = (then) => addEventListener(KEY_WANTED, then);

@@ -7,6 +7,7 @@ import * as frame from "./frame.js";
 import * as live from "./live.js";
 import * as networks from "./networks.js";
 import { refresh } from "./plot.js";
+import { lasting } from "./storage.js";
 
 const VIEWS = ["frame", "live", "benchmark"];
 const THEME = "polyprune.theme";
@@ -41,11 +42,11 @@ function theme() {
     document.documentElement.dataset.theme = name;
     $("theme").textContent = name === "dark" ? "Light" : "Dark";
     $("theme").ariaLabel = name === "dark" ? "Use the light theme" : "Use the dark theme";
-    localStorage.setItem(THEME, name);
+    lasting.setItem(THEME, name);
     refresh();
   };
   $("theme").addEventListener("click", () => set(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
-  set(localStorage.getItem(THEME) ?? "dark");
+  set(lasting.getItem(THEME) ?? "dark");
 }
 
 function key() {

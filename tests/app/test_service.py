@@ -73,6 +73,7 @@ def test_one_model(mixed: httpx.Client) -> None:
 
 def test_ready_in_spite_of_refused_folders(mixed: httpx.Client) -> None:
     assert mixed.get("/healthz").json() == {"status": "ok"}
+    assert [mixed.head(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
     ready = mixed.get("/readyz").json()
     assert (ready["status"], ready["default"]) == ("ready", "red-pruned/1")
     assert ready["ready"] == ["red-dense/1", "red-dense/2", "red-pruned/1"]
@@ -83,6 +84,7 @@ def test_ready_in_spite_of_refused_folders(mixed: httpx.Client) -> None:
 def test_not_ready_without_the_default(serve: Serve) -> None:
     client = serve(default_model="absent")
     check(client.get("/readyz"), 503, "no-model-ready")
+    assert (client.head("/readyz").status_code, client.head("/readyz").content) == (503, b"")
     check(client.post("/v1/segment", files={"file": encode(colonoscopy())}), 503, "no-model-ready")
     sent = {"params": {"model": "red-dense"}, "files": {"file": encode(colonoscopy())}}
     assert client.post("/v1/segment", **sent).status_code == 200

@@ -25,6 +25,21 @@ def gated(tmp_path: Path) -> Iterator[httpx.Client]:
         yield client
 
 
+def test_a_browser_that_keeps_nothing_asks_for_the_key_too(chromium: Browser, gated: httpx.Client) -> None:
+    context = chromium.new_context()
+    context.add_init_script("""for (const name of ["localStorage", "sessionStorage"]) {
+      Object.defineProperty(window, name, { get() { throw new DOMException("blocked", "SecurityError"); } });
+    }""")
+    page = context.new_page()
+    page.goto(str(gated.base_url))
+    page.get_by_label("This service asks for an API key").fill(KEY)
+    page.get_by_role("button", name="Use this key").click()
+    page.locator(".service.ready").wait_for()
+    page.get_by_role("button", name="Use the light theme").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    context.close()
+
+
 def test_the_key_is_asked_for_and_opens_everything(chromium: Browser, gated: httpx.Client, tmp_path: Path) -> None:
     context = chromium.new_context()
     page = context.new_page()
