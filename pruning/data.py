@@ -9,6 +9,7 @@ Every pair is decoded before training starts, and all that are bad are named in 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +79,12 @@ def read_pairs(root: Path, split: Path | None = None) -> list[Pair]:
     """List the pairs under `root`, those of the split file if one is given, in its order.
 
     Raises:
-        DatasetError: a folder or split is missing or empty, or a frame or mask of it is missing.
+        DatasetError: a folder or split is missing or empty, or a frame or mask of it is missing or named twice.
     """
     images, masks = _by_stem(root / "images"), _by_stem(root / "masks")
     stems = _read_split(split) if split else sorted(images)
-    faults = [f"{stem}: no file in {root / 'images'}" for stem in stems if stem not in images]
+    faults = [f"{stem}: {split} names it {count} times" for stem, count in Counter(stems).items() if count > 1]
+    faults += [f"{stem}: no file in {root / 'images'}" for stem in stems if stem not in images]
     faults += [f"{stem}: no file in {root / 'masks'}" for stem in stems if stem not in masks]
     _refuse(faults)
     if not stems:
@@ -124,8 +126,9 @@ def read_training(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
     """(training, validation) pairs of all that is learned from, each part carved by itself.
 
     Raises:
-        DatasetError: as `read_pairs`, or a part is too small.
+        DatasetError: as `read_pairs`, a part is too small, or a frame is in two parts or reported on as well.
     """
+    _keep_apart(read_parts(root, data.training), read_parts(root, (data.headline, *data.unseen)))
     carved = [carve(read_parts(root, (part,)), data.validation_share) for part in data.training]
     training, validation = ([pair for part in side for pair in part] for side in zip(*carved, strict=True))
     return training, validation
@@ -145,6 +148,14 @@ def carve(pairs: list[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
     if count >= len(pairs):
         raise DatasetError(f"{len(pairs)} frames are too few to carve a validation part from")
     return [pairs[index] for index in sorted(order[count:])], [pairs[index] for index in sorted(order[:count])]
+
+
+def _keep_apart(learned: list[Pair], reported: list[Pair]) -> None:
+    """Raises DatasetError where a frame is learned from twice, and could validate itself, or reported on as well."""
+    found = Counter(pair.image.resolve() for pair in learned)
+    shown = {pair.image.resolve() for pair in reported}
+    faults = [f"{image}: two parts that are learned from name it" for image, count in found.items() if count > 1]
+    _refuse([*faults, *(f"{image}: learned from, and reported on as well" for image in found if image in shown)])
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -35,6 +35,7 @@ def write_dataset(root: Path, count: int) -> None:
 
 
 def write_tiny(root: Path) -> None:
-    """Write what tiny.toml names: `root`/data with twenty frames, `root`/negatives with one."""
+    """Write what tiny.toml names under `root`: data with twenty frames, there with six, negatives with one."""
     write_dataset(root / "data", 20)
+    write_dataset(root / "there", 6)
     write_pair(root / "negatives", "n0", empty=True)

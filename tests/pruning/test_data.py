@@ -71,6 +71,14 @@ def test_a_missing_or_empty_split_is_named(tmp_path):
         read_pairs(tmp_path, tmp_path / "empty.txt")
 
 
+def test_a_frame_that_a_split_names_twice_is_refused(tmp_path):
+    """It could be learned from and validate, and a report by frame would lose it."""
+    write_dataset(tmp_path, 6)
+    (tmp_path / "some.txt").write_text("f3\nf1\nf3\n")
+    with pytest.raises(DatasetError, match=r"1 bad pairs:\n  f3: .*some\.txt names it 2 times"):
+        read_pairs(tmp_path, tmp_path / "some.txt")
+
+
 def test_validation_is_carved_without_overlap_and_is_the_same_every_time():
     pairs = [Pair(f"f{index}", Path(), Path()) for index in range(20)]
     training, validation = carve(pairs, 0.25)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from pruning.config import Data, Part
 from pruning.data import read_parts, read_training
+from pruning.errors import DatasetError
 from tests.pruning.dataset import write_dataset
 
 
@@ -38,6 +39,22 @@ def test_what_validates_one_part_does_so_beside_others_too(tmp_path):
     assert training[: len(own_training)] == own_training
     assert {pair.image.parts[-3] for pair in validation[len(own_validation) :]} == {"there"}
     assert not {pair.image for pair in training} & {pair.image for pair in validation}
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"test": "data/train.txt"}, "6 bad pairs:(.|\n)*f0.jpg: learned from, and reported on as well"),
+        ({"unseen": ["data"]}, "6 bad pairs:(.|\n)*f5.jpg: learned from, and reported on as well"),
+        ({"more": [{"root": "./data", "split": "data/train.txt"}]}, "f0.jpg: two parts that are learned from name it"),
+    ],
+    ids=["tested", "unseen", "twice"],
+)
+def test_what_is_learned_from_neither_validates_itself_nor_is_reported_on(tmp_path, parts, message):
+    write_dataset(tmp_path / "data", 10)
+    data = Data.model_validate({"root": "data", "train": "data/train.txt", "test": "data/test.txt", **parts})
+    with pytest.raises(DatasetError, match=message):
+        read_training(tmp_path, data)
 
 
 def test_a_misspelt_part_is_an_error():

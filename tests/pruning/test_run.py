@@ -131,7 +131,7 @@ def test_seeds_are_told_together(finished, tmp_path, say):
     assert "| Dice, test: pruned | 0.300 | 0.500 | 0.700 | 0.500 [0.500, 0.500] | 0.300 to 0.700 |" in text
     difference = "-0.100 | +0.100 | +0.300 | +0.100 [+0.100, +0.100] | -0.100 to +0.300"
     assert f"| Dice, test: pruned minus dense | {difference} |" in text
-    assert "| Dice, data, all: pruned minus dense |" in text
+    assert "| Dice, there, all: pruned minus dense |" in text
     assert "| marked of 1 without polyps, negatives: pruned | 30% | 50% | 70% | 50% | 30% to 70% |" in text
 
 
