@@ -1,7 +1,7 @@
 """Frames and masks from disk.
 
     <root>/images/<stem>.<ext>    RGB after decoding
-    <root>/masks/<stem>.<ext>     grey; a value of 128 or more is polyp
+    <root>/masks/<stem>.<ext>     grey; a value of 128 or more is polyp, and a mask of less that is not all 0 is refused
     a split file                  one stem a line
 
 Every pair is decoded before training starts, and all that are bad are named in one error.
@@ -22,6 +22,8 @@ from pruning.config import Data, Part
 from pruning.errors import DatasetError
 from pruning.fit import Bytes, fit, fit_mask
 
+POLYP = 128  # of 255 in a mask: the least that is polyp
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -35,7 +37,7 @@ class Pair:
         """Frame uint8 [H, W, 3] RGB and mask uint8 [H, W] of 0 and 1, at native resolution.
 
         Raises:
-            DatasetError: one of them cannot be decoded, or their sizes differ.
+            DatasetError: one of them cannot be decoded, their sizes differ, or the mask has values but none of polyp.
         """
         frame, mask = _decode(self.image, "RGB"), _decode(self.mask, "L")
         if frame.shape[:2] != mask.shape:
@@ -43,7 +45,12 @@ class Pair:
                 f"{self.stem}: the frame is {frame.shape[1]}×{frame.shape[0]} but its mask is "
                 f"{mask.shape[1]}×{mask.shape[0]}; both must have the same size"
             )
-        return frame, (mask >= 128).astype(np.uint8)
+        if 0 < mask.max() < POLYP:
+            raise DatasetError(
+                f"{self.stem}: the highest value of its mask is {mask.max()}, and polyp is {POLYP} or more: "
+                "write 0 and 255, grey, without a palette"
+            )
+        return frame, (mask >= POLYP).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def load_frames(pairs: list[Pair], size: int) -> Frames:
     """Decode every pair and fit it to `size` × `size`, as the app fits frames.
 
     Raises:
-        DatasetError: names every pair that cannot be decoded or whose sizes differ.
+        DatasetError: names every pair that cannot be read.
     """
     images = torch.empty(len(pairs), 3, size, size, dtype=torch.uint8)
     masks = torch.empty(len(pairs), 1, size, size, dtype=torch.uint8)

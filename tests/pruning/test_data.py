@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pruning.data import Pair, carve, load_frames, read_pairs
 from pruning.errors import DatasetError
@@ -28,6 +29,24 @@ def test_a_mask_value_of_128_is_polyp_and_127_is_not(tmp_path):
     _, mask = read_pairs(tmp_path)[0].read()
     assert mask[:, :48].all()
     assert not mask[:, 48:].any()
+
+
+@pytest.mark.parametrize("palette", [None, [0, 0, 0, 128, 0, 0]], ids=["0 and 1", "a palette"])
+def test_a_mask_that_would_be_empty_for_its_values_is_refused(tmp_path, palette):
+    write_pair(tmp_path, "a")
+    path = tmp_path / "masks/a.png"
+    mask = Image.fromarray((cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 0).astype(np.uint8))
+    if palette:
+        mask.putpalette(palette)  # class 1 is dark red, as in PASCAL VOC
+    mask.save(path)
+    highest = 38 if palette else 1
+    with pytest.raises(DatasetError, match=f"a: the highest value of its mask is {highest}, and polyp is 128 or more"):
+        load_frames(read_pairs(tmp_path), 64)
+
+
+def test_a_black_mask_is_a_frame_without_a_polyp(tmp_path):
+    write_pair(tmp_path, "a", empty=True)
+    assert not load_frames(read_pairs(tmp_path), 64).masks.any()
 
 
 def test_every_bad_pair_is_named_in_one_error(tmp_path):
