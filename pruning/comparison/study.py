@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pruning import checkpoint
+from pruning import checkpoint, crops
 from pruning.checkpoint import Checkpoint
 from pruning.comparison.cells import Cell, Cells
 from pruning.comparison.methods import NEUTRAL, Method, choose
@@ -20,7 +20,7 @@ from pruning.config import Network, Prune, Train
 from pruning.cost import CostModel, count_macs, count_parameters
 from pruning.criteria import Scores, score
 from pruning.cutting import cut
-from pruning.data import Frames, load_frames, read_parts
+from pruning.data import Frames, load_frames, read_parts, read_training
 from pruning.errors import BudgetError, RecipeError
 from pruning.grouping import find_groups
 from pruning.groups import Group
@@ -122,6 +122,11 @@ class Study:
         """(training, validation), carved as the dense network's were."""
         return load_training_part(self.run, self.settings.size)
 
+    @cached_property
+    def mucosa(self) -> Frames:
+        """Polyp-free squares of the training frames."""
+        return crops.mucosa(read_training(self.run.root, self.run.recipe.data)[0], self.settings.size)
+
     def dense(self) -> Checkpoint:
         """A new copy of the dense network, at the comparison's size."""
         found = checkpoint.load(require(self.run.dense, "train"))
@@ -201,11 +206,12 @@ class Study:
     def _tune(self, small: Checkpoint, label: str, seed: int, method: Method) -> Checkpoint:
         recipe = self._schedule(method)
         teacher = self.dense().network.eval() if recipe.teacher else None
+        mucosa = self.mucosa if recipe.mucosa else None
         state = self.run.folder / "compare.state"
         state.unlink(missing_ok=True)  # a cell that was interrupted starts anew
         with TrainingProgress(label, recipe.epochs) as progress:
             trainer = Trainer(small, recipe, self.threshold, seed, state)
-            done = trainer.run(*self.parts, progress.report, progress.tick, teacher)
+            done = trainer.run(*self.parts, progress.report, progress.tick, teacher, mucosa)
         state.unlink(missing_ok=True)
         return done
 

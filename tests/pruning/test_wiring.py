@@ -251,6 +251,17 @@ def test_a_cell_scores_and_tunes_on_training_frames_under_the_dense_network_and_
     assert same(call.teacher, checkpoint.load(begun.dense).network)
 
 
+@pytest.mark.parametrize(("section", "method"), [("[finetune]", METHODS[0]), ("[[train]]", METHODS[-1])])
+def test_a_cell_sees_mucosa_where_the_recipes_training_does(begun, asked, monkeypatch, section, method):
+    training = [pair.stem for pair in read_training(begun.root, begun.recipe.data)[0]]
+    monkeypatch.setattr(crops, "mucosa", lambda pairs, size: ([pair.stem for pair in pairs], size))
+    text = begun.config.read_text()
+    for share in (0.0, 0.25):
+        begun.config.write_text(text.replace(section, f"{section}\nmucosa = {share}"))
+        study.Study(Run(begun.folder, begun.root), SETTINGS).cell(0.5, 0, method)
+    assert [call.mucosa for call in asked] == [None, (training, 64)]
+
+
 @pytest.mark.usefixtures("asked")
 def test_each_cut_is_scored_anew(begun, monkeypatch):
     costs, score = [], study.score
