@@ -34,6 +34,7 @@ from pruning.training import frame_logits
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 TOLERANCE = 0.001  # Dice; less is noise on some hundred frames
 TEMPERATURES = (0.25, 10.0)
+PEAKS = np.arange(1, 10_000) / 1e4  # that a peak is raised to
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Calibration:
             highest: of the probability in each frame, float32 [N].
 
         Raises:
-            DatasetError: there is no such frame.
+            DatasetError: there is no such frame, or more of them reach the highest of `PEAKS`.
         """
         if not highest.size:
             raise DatasetError(
@@ -139,9 +140,19 @@ def choose_peak(probability: npt.NDArray[np.float32], truth: Mask) -> float:
 
 
 def least_peak(highest: npt.NDArray[np.float32], marks: float) -> float:
-    """The least of four decimals that at most a share `marks` of N frames reach, by their highest probability, [N]."""
+    """The least of `PEAKS` that at most a share `marks` of N frames reach, by their highest probability, [N].
+
+    Raises:
+        DatasetError: more than that reach all of them.
+    """
     above = np.sort(highest)[::-1][int(marks * len(highest))]
-    return min(0.9999, math.floor(float(above) * 1e4 + 1) / 1e4)
+    place = np.searchsorted(PEAKS.astype(np.float32), above, side="right")  # a probability is compared as float32
+    if place == len(PEAKS):
+        raise DatasetError(
+            f"more than {marks:.0%} of validation's polyp-free squares reach a probability of {PEAKS[-1]}: "
+            "no peak holds them back; allow more marks"
+        )
+    return float(PEAKS[place])
 
 
 def cap_unsure(probability: npt.NDArray[np.float32], calibration: Calibration) -> npt.NDArray[np.float32]:

@@ -18,6 +18,7 @@ from pruning.calibration import (
 )
 from pruning.checkpoint import Checkpoint
 from pruning.data import Frames
+from pruning.errors import DatasetError
 from pruning.training import frame_logits
 from tests.pruning.networks import spec
 
@@ -63,6 +64,20 @@ def test_the_peak_that_so_many_frames_reach(marks, peak):
     highest = np.array([0.5, 0.9, 0.3, 0.7])
     assert least_peak(highest, marks) == pytest.approx(peak)
     assert (highest >= peak).sum() == int(marks * 4)
+
+
+def test_a_frame_that_is_as_sure_as_four_decimals_does_not_reach_the_peak():
+    """Its 0.9 is of 32 bits, as the peak is when they are compared."""
+    highest = np.float32([0.9, 0.3])
+    assert least_peak(highest, 0) == 0.9001
+    assert not (highest >= least_peak(highest, 0)).any()
+
+
+def test_a_share_that_no_peak_holds_is_not_promised():
+    highest = np.float32([0.99995, 0.99996, 0.3, 0.2])
+    assert least_peak(highest, 0.5) == 0.3001
+    with pytest.raises(DatasetError, match=r"more than 25% of validation's polyp-free squares reach .* 0\.9999"):
+        Calibration().raised(highest, 0.25)
 
 
 def test_a_recipe_raises_the_peak_for_frames_without_a_polyp():
