@@ -1,6 +1,6 @@
 """Frames and masks from disk.
 
-    <root>/images/<stem>.<ext>    RGB after decoding
+    <root>/images/<stem>.<ext>    RGB after decoding, upright by its EXIF orientation, as the service decodes frames
     <root>/masks/<stem>.<ext>     grey; a value of 128 or more is polyp, and a mask of less that is not all 0 is refused
     a split file                  one stem a line
 
@@ -9,6 +9,7 @@ Every pair is decoded before training starts, and all that are bad are named in 
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pruning.config import Data, Part
 from pruning.errors import DatasetError
@@ -182,9 +183,16 @@ def _read_split(path: Path) -> list[str]:
 def _decode(path: Path, mode: str) -> Bytes:
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert(mode))
+            return np.asarray(_upright(image).convert(mode))
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path.stem}: cannot decode {path}: {error}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (SyntaxError, ValueError, struct.error):  # damaged EXIF: the pixels are whole
+        return image
 
 
 def _refuse(faults: list[str]) -> None:

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
+from app.frames import decode
 from pruning.data import Pair, carve, load_frames, read_pairs
 from pruning.errors import DatasetError
 from tests.pruning.dataset import write_dataset, write_pair
@@ -47,6 +48,33 @@ def test_a_mask_that_would_be_empty_for_its_values_is_refused(tmp_path, palette)
 def test_a_black_mask_is_a_frame_without_a_polyp(tmp_path):
     write_pair(tmp_path, "a", empty=True)
     assert not load_frames(read_pairs(tmp_path), 64).masks.any()
+
+
+def oriented(orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("exif", "size"),
+    [
+        (oriented(1), (80, 96)),
+        (oriented(3), (80, 96)),
+        (oriented(6), (96, 80)),
+        (oriented(8), (96, 80)),
+        (b"Exif\0\0no TIFF", (80, 96)),
+    ],
+    ids=["upright", "upside down", "to the right", "to the left", "damaged"],
+)
+def test_a_frame_is_learned_from_upright_as_the_service_sees_it(tmp_path, exif, size):
+    write_pair(tmp_path, "a", size)
+    (tmp_path / "images/a.jpg").unlink()
+    stored = np.random.default_rng(0).integers(0, 256, (80, 96, 3), np.uint8)
+    Image.fromarray(stored).save(tmp_path / "images/a.png", exif=exif)
+    frame, _ = read_pairs(tmp_path)[0].read()
+    served = decode((tmp_path / "images/a.png").read_bytes(), max_pixels=stored.size)
+    np.testing.assert_array_equal(frame, served.pixels)
 
 
 def test_every_bad_pair_is_named_in_one_error(tmp_path):
