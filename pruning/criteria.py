@@ -52,7 +52,7 @@ def _l1(network: nn.Module, group: Group) -> Tensor:
 
 
 def _gamma(network: nn.Module, group: Group) -> Tensor:
-    """Mean |γ| over the group's batch norms; infinite, so never removed, where there is none."""
+    """Mean |γ| over the group's batch norms; infinite where there is none, so removed last, in their order."""
     norms = [(slot, network.get_submodule(slot.layer)) for slot in group.norms]
     values = [(slot, norm.weight.detach().abs()) for slot, norm in norms if isinstance(norm.weight, Tensor)]
     if not values:
