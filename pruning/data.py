@@ -130,6 +130,16 @@ def load_frames(pairs: list[Pair], size: int) -> Frames:
     return Frames(images, masks, [pair.stem for pair in pairs])
 
 
+def check_reported(root: Path, data: Data) -> None:
+    """Decode all that is only reported on, which no training does: else a bad pair would show after it.
+
+    Raises:
+        DatasetError: as `read_pairs`, or it names every pair that cannot be read.
+    """
+    pairs = read_parts(root, (data.headline, *data.unseen))
+    _refuse(_faults([*pairs, *(read_pairs(root / data.negatives) if data.negatives else [])]))
+
+
 def read_training(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
     """(training, validation) pairs of all that is learned from, each part carved by itself.
 
@@ -164,6 +174,16 @@ def _keep_apart(learned: list[Pair], reported: list[Pair]) -> None:
     shown = {pair.image.resolve() for pair in reported}
     faults = [f"{image}: two parts that are learned from name it" for image, count in found.items() if count > 1]
     _refuse([*faults, *(f"{image}: learned from, and reported on as well" for image in found if image in shown)])
+
+
+def _faults(pairs: list[Pair]) -> list[str]:
+    faults = []
+    for pair in pairs:
+        try:
+            pair.read()
+        except DatasetError as error:
+            faults.append(str(error))
+    return faults
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

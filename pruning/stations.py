@@ -22,7 +22,7 @@ from pruning.config import Train
 from pruning.cost import conv_widths, count_macs, count_parameters
 from pruning.criteria import Scores
 from pruning.criteria import score as score_channels
-from pruning.data import Frames, load_frames, read_parts, read_training
+from pruning.data import Frames, check_reported, load_frames, read_parts, read_training
 from pruning.errors import RunError
 from pruning.evaluate import FrameScores, measure, score_frames
 from pruning.grouping import find_groups
@@ -47,6 +47,7 @@ def train(run: Run) -> None:
     if run.dense.is_file():
         console.print(f"{run.dense} is there already")
         return
+    check_reported(run.root, run.recipe.data)
     torch.manual_seed(run.recipe.seed)  # of the layers that start at random
     if run.recipe.start:
         checkpoint.save(run.dense, _start(run, run.root / run.recipe.start))

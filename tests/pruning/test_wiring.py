@@ -16,6 +16,7 @@ from pruning.comparison import study
 from pruning.comparison.methods import METHODS
 from pruning.cost import count_macs
 from pruning.data import read_training
+from pruning.errors import DatasetError
 from pruning.evaluate import FrameScores
 from pruning.runs import Run
 from pruning.training import Epoch
@@ -89,6 +90,15 @@ def test_what_is_chosen_is_chosen_on_the_validation_part_alone(begun, monkeypatc
     assert seen["calibrate"] == validation
     assert sorted(seen["groups"]) == sorted(validation)
     assert set(seen["norms"]) < set(training)  # batch norm is measured on what was learned from
+
+
+def test_what_is_only_reported_on_is_decoded_before_training_starts(begun, asked):
+    begun.dense.unlink()
+    for bad in ("data/images/f19.jpg", "there/images/f0.jpg", "negatives/masks/n0.png"):
+        (begun.root / bad).write_text("no picture")
+    with pytest.raises(DatasetError, match=r"3 bad pairs:\n  f19: (.|\n)*  f0: (.|\n)*  n0: "):
+        stations.train(begun)
+    assert not asked
 
 
 def test_a_training_gets_its_parts_its_seed_its_teacher_and_mucosa_of_the_training_part(begun, asked, monkeypatch):
