@@ -53,8 +53,12 @@ def fit(frame: Bytes, size: int) -> Bytes:
 
 
 def fit_mask(mask: Bytes, frame: Bytes, size: int) -> Bytes:
-    """The same part of the frame's mask, uint8 [H, W] of 0 and 1, as [size, size]."""
-    return np.asarray(cv2.resize(mask[field(frame)], (size, size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    """The same part of the frame's mask, uint8 [H, W] of 0 and 1, as [size, size]: 1 where half of the area is.
+
+    Nearest neighbours would look at the upper left of each pixel's area, and so shift the mask by up to half a pixel.
+    """
+    covered = np.asarray(cv2.resize(255 * mask[field(frame)], (size, size), interpolation=cv2.INTER_AREA))
+    return (covered >= 128).astype(np.uint8)
 
 
 def fit_back(probability: npt.NDArray[np.float32], frame: Bytes) -> npt.NDArray[np.float32]:

@@ -64,6 +64,7 @@ def refit(graph: Path, frames: Frames) -> str:
     probability = np.concatenate([run(session, image[None]) for image in images])  # [N, S, S]
     logits = torch.logit(torch.from_numpy(probability).double(), eps=1e-7).float()
     temperature = fit_temperature(logits, frames.masks[:, 0])
+    probability = torch.sigmoid(logits / temperature).numpy()
     fitted = settle(probability, frames.masks[:, 0].numpy().astype(bool), temperature)
     return f"× {fitted.temperature:.3f}, {fitted.threshold}, {fitted.peak}"
 

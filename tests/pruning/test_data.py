@@ -9,6 +9,7 @@ from PIL import ExifTags, Image
 from app.frames import decode
 from pruning.data import Pair, carve, load_frames, read_pairs
 from pruning.errors import DatasetError
+from pruning.fit import fit_mask
 from tests.pruning.dataset import write_dataset, write_pair
 
 
@@ -30,6 +31,17 @@ def test_a_mask_value_of_128_is_polyp_and_127_is_not(tmp_path):
     _, mask = read_pairs(tmp_path)[0].read()
     assert mask[:, :48].all()
     assert not mask[:, 48:].any()
+
+
+@pytest.mark.parametrize("size", [64, 256, 320])
+def test_a_mask_is_fitted_without_a_shift(size):
+    """What lies in the middle of a frame lies in the middle of what is learned."""
+    frame, mask = np.full((300, 500, 3), 200, np.uint8), np.zeros((300, 500), np.uint8)
+    mask[103:197, 151:349] = 1
+    fitted = fit_mask(mask, frame, size)
+    assert np.array_equal(fitted, fitted[::-1, ::-1])
+    assert fitted.mean() == pytest.approx(mask.mean(), rel=0.05)
+    assert fitted.dtype == np.uint8
 
 
 @pytest.mark.parametrize("palette", [None, [0, 0, 0, 128, 0, 0]], ids=["0 and 1", "a palette"])
