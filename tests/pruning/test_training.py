@@ -125,10 +125,10 @@ def test_what_mucosa_shows_is_not_marked(parts, tmp_path):
 
 
 def test_what_the_teacher_marks_without_a_polyp_is_not_taught(parts, tmp_path):
-    """The teacher marks an ellipse in other colours, and is all that the student follows where there is a polyp."""
+    """The teacher marks an ellipse in other colours, and is most of what the student follows where there is a polyp."""
     training, validation = parts
     teacher = trainer(tmp_path / "teacher", epochs=12, keep="last").run(training, validation, ignore, ignore)
-    student = trainer(tmp_path / "student", epochs=12, teacher=1.0, mucosa=0.5, keep="last")
+    student = trainer(tmp_path / "student", epochs=12, teacher=0.8, mucosa=0.5, keep="last")
     done = student.run(training, validation, ignore, ignore, teacher.network, recoloured(training))
     assert marked(teacher, training) > 0.7
     assert marked(done, training) < 0.1
