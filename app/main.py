@@ -224,8 +224,14 @@ def _is_ready(services: Services) -> bool:
 
 def _admission(settings: Settings, metrics: Metrics, repository: Repository) -> Admission:
     workers = _workers(settings, repository)
-    queue = QUEUE_PER_WORKER * (settings.workers or workers - SPARE_WORKERS)
-    return Admission(workers=workers, queue=queue if settings.queue is None else settings.queue, metrics=metrics)
+    return Admission(workers=workers, queue=queue_for(settings, workers), metrics=metrics)
+
+
+def queue_for(settings: Settings, workers: int) -> int:
+    """Requests that may wait for so many workers: as the settings say, or some for each that is not to spare."""
+    if settings.queue is not None:
+        return settings.queue
+    return QUEUE_PER_WORKER * (settings.workers or workers - SPARE_WORKERS)
 
 
 def _workers(settings: Settings, repository: Repository) -> int:

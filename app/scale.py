@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray import serve
 
-from app.main import QUEUE_PER_WORKER, SPARE_WORKERS, create_app
+from app.main import SPARE_WORKERS, create_app, queue_for
 from app.settings import Settings
 
 
@@ -67,6 +67,6 @@ def application(scale: Scale) -> serve.Application:
 def _settings(cores: int) -> Settings:
     """A replica's workers, queue and threads go by its own cores, unless the environment says otherwise."""
     settings = Settings()
-    queue = QUEUE_PER_WORKER * (settings.workers or cores) if settings.queue is None else settings.queue
-    own = {"workers": settings.workers or cores + SPARE_WORKERS, "queue": queue, "threads": settings.threads or cores}
+    workers = settings.workers or cores + SPARE_WORKERS
+    own = {"workers": workers, "queue": queue_for(settings, workers), "threads": settings.threads or cores}
     return settings.model_copy(update=own)

@@ -76,6 +76,11 @@ class Data(Section):
         """What is reported first."""
         return Part(root=self.root, split=self.test)
 
+    @property
+    def reported(self) -> tuple[Part, ...]:
+        """All that is reported on and has polyps, the headline first."""
+        return (self.headline, *self.unseen)
+
 
 class Train(Section):
     """One training or fine-tuning: AdamW, one-cycle learning rate, moving average of the weights."""

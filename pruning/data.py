@@ -117,16 +117,9 @@ def load_frames(pairs: list[Pair], size: int) -> Frames:
     """
     images = torch.empty(len(pairs), 3, size, size, dtype=torch.uint8)
     masks = torch.empty(len(pairs), 1, size, size, dtype=torch.uint8)
-    faults = []
-    for index, pair in enumerate(pairs):
-        try:
-            frame, mask = pair.read()
-        except DatasetError as error:
-            faults.append(str(error))
-            continue
+    for index, frame, mask in _read_all(pairs):
         images[index] = torch.from_numpy(fit(frame, size)).permute(2, 0, 1)
         masks[index, 0] = torch.from_numpy(fit_mask(mask, frame, size))
-    _refuse(faults)
     return Frames(images, masks, [pair.stem for pair in pairs])
 
 
@@ -136,8 +129,9 @@ def check_reported(root: Path, data: Data) -> None:
     Raises:
         DatasetError: as `read_pairs`, or it names every pair that cannot be read.
     """
-    pairs = read_parts(root, (data.headline, *data.unseen))
-    _refuse(_faults([*pairs, *(read_pairs(root / data.negatives) if data.negatives else [])]))
+    negatives = read_pairs(root / data.negatives) if data.negatives else []
+    for _ in _read_all(read_parts(root, data.reported) + negatives):
+        pass
 
 
 def read_training(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
@@ -146,7 +140,7 @@ def read_training(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
     Raises:
         DatasetError: as `read_pairs`, a part is too small, or a frame is in two parts or reported on as well.
     """
-    _keep_apart(read_parts(root, data.training), read_parts(root, (data.headline, *data.unseen)))
+    _keep_apart(read_parts(root, data.training), read_parts(root, data.reported))
     carved = [carve(read_parts(root, (part,)), data.validation_share) for part in data.training]
     training, validation = ([pair for part in side for pair in part] for side in zip(*carved, strict=True))
     return training, validation
@@ -176,14 +170,17 @@ def _keep_apart(learned: list[Pair], reported: list[Pair]) -> None:
     _refuse([*faults, *(f"{image}: learned from, and reported on as well" for image in found if image in shown)])
 
 
-def _faults(pairs: list[Pair]) -> list[str]:
+def _read_all(pairs: list[Pair]) -> Iterator[tuple[int, Bytes, Bytes]]:
+    """Place, frame and mask of each pair that can be read; raises DatasetError at the end, naming all that cannot."""
     faults = []
-    for pair in pairs:
+    for index, pair in enumerate(pairs):
         try:
-            pair.read()
+            frame, mask = pair.read()
         except DatasetError as error:
             faults.append(str(error))
-    return faults
+        else:
+            yield index, frame, mask
+    _refuse(faults)
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

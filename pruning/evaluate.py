@@ -94,7 +94,7 @@ def _polyp_free(data: Data, root: Path) -> Iterator[tuple[str, Iterator[Bytes]]]
     if data.negatives:
         yield data.negatives.name, (pair.read()[0] for pair in read_pairs(root / data.negatives))
     # Of two parts of one folder the last: their crops are partly the same.
-    for part in {tested.root: tested for tested in (data.headline, *data.unseen)}.values():
+    for part in {tested.root: tested for tested in data.reported}.values():
         yield f"crops of {part.root.name}, {part.split_name}", squares(read_parts(root, (part,)))
 
 

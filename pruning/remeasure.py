@@ -18,7 +18,7 @@ from pruning.metrics import bootstrap
 from pruning.origin import Origin
 from pruning.progress import tell_quality
 from pruning.publish import quality, render_card, validate
-from pruning.runs import read_json, write_json
+from pruning.runs import read_json, write_json, write_text
 from pruning.sessions import open_session
 
 
@@ -47,9 +47,7 @@ def remeasure(folder: Path, recipe: Path, root: Path, marks: float | None = None
     validate(manifest, origin.models)
     card = render_card(manifest, origin.recipe, beside=beside(origin, ancestor, origin.graph, test))
     write_json(folder / "manifest.json", manifest)
-    partial = folder / ".partial"
-    partial.write_text(card, encoding="utf-8")
-    partial.replace(folder / "MODEL_CARD.md")
+    write_text(folder / "MODEL_CARD.md", card)
     tell_quality(origin.id, figures)
 
 

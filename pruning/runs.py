@@ -177,10 +177,15 @@ def require(path: Path, station: str) -> Path:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write indented JSON beside the target, then rename; makes the folder if needed."""
+    """Write indented JSON, as `write_text`."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text beside the target, then rename; makes the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 

@@ -42,6 +42,11 @@ def load_training_part(run: Run, size: int) -> tuple[Frames, Frames]:
     return frames.subset(order[: len(training)]), frames.subset(order[len(training) :])
 
 
+def load_mucosa(run: Run, size: int) -> Frames:
+    """The polyp-free squares of the training frames, at `size` × `size`."""
+    return crops.mucosa(read_training(run.root, run.recipe.data)[0], size)
+
+
 def train(run: Run) -> None:
     """Train the dense network, or take one that is there: writes stages/*.pt, dense.pt and history.csv."""
     if run.dense.is_file():
@@ -184,7 +189,7 @@ def fit_network(
     spec = start.spec.model_copy(update={"size": size or start.spec.size})
     training, validation = load_training_part(run, spec.size)
     teacher = checkpoint.load(require(run.dense, "train")).network if recipe.teacher else None
-    mucosa = crops.mucosa(read_training(run.root, run.recipe.data)[0], spec.size) if recipe.mucosa else None
+    mucosa = load_mucosa(run, spec.size) if recipe.mucosa else None
     state = run.state(phase)
     with TrainingProgress(phase, recipe.epochs) as progress:
 

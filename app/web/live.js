@@ -62,10 +62,9 @@ export async function play(file) {
 async function film() {
   stop();
   say($("live-error"));
-  $("live-camera").disabled = true; // a second one would never be closed
   try {
     const mine = turn;
-    const opened = await openCamera().finally(() => ($("live-camera").disabled = false));
+    const opened = await openCamera($("live-camera"));
     if (mine !== turn) return closeCamera(opened);
     video.srcObject = camera = opened;
     await begin("The camera gives no picture.");

@@ -18,17 +18,21 @@ const REASONS = {
 
 /**
  * Open the camera.
+ * @param {HTMLButtonElement} button asked for it; it waits, since a second camera would never be closed
  * @returns {Promise<MediaStream>}
  * @throws {Error} with words for the reader
  */
-export async function openCamera() {
+export async function openCamera(button) {
   if (!navigator.mediaDevices) {
     throw new Error("Browsers give the camera only to pages that come over https, or from this very machine.");
   }
+  button.disabled = true;
   try {
     return await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, height: { ideal: 720 } } });
   } catch (error) {
     throw new Error(REASONS[error.name] ?? `The camera did not open: ${error.message}`);
+  } finally {
+    button.disabled = false;
   }
 }
 

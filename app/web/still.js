@@ -21,9 +21,8 @@ const video = () => $("preview").querySelector("video");
 async function open() {
   say($("frame-error"));
   close();
-  $("camera").disabled = true; // a second one would never be closed
   try {
-    stream = await openCamera().finally(() => ($("camera").disabled = false));
+    stream = await openCamera($("camera"));
     video().srcObject = stream;
     $("take").disabled = true; // until there is a picture to take
     $("preview").hidden = false;

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pruning import checkpoint, crops
+from pruning import checkpoint
 from pruning.checkpoint import Checkpoint
 from pruning.comparison.cells import Cell, Cells
 from pruning.comparison.methods import NEUTRAL, Method, choose
@@ -20,7 +20,7 @@ from pruning.config import Network, Prune, Train
 from pruning.cost import CostModel, count_macs, count_parameters
 from pruning.criteria import Scores, score
 from pruning.cutting import cut
-from pruning.data import Frames, load_frames, read_parts, read_training
+from pruning.data import Frames, load_frames, read_parts
 from pruning.errors import BudgetError, RecipeError
 from pruning.grouping import find_groups
 from pruning.groups import Group
@@ -29,7 +29,7 @@ from pruning.recovery import recalibrate
 from pruning.removal import remove
 from pruning.runs import Run, require
 from pruning.signs import keep_both_signs
-from pruning.stations import draw, load_training_part
+from pruning.stations import draw, load_mucosa, load_training_part
 from pruning.training import Trainer, frame_dice
 
 
@@ -125,7 +125,7 @@ class Study:
     @cached_property
     def mucosa(self) -> Frames:
         """Polyp-free squares of the training frames."""
-        return crops.mucosa(read_training(self.run.root, self.run.recipe.data)[0], self.settings.size)
+        return load_mucosa(self.run, self.settings.size)
 
     def dense(self) -> Checkpoint:
         """A new copy of the dense network, at the comparison's size."""

@@ -67,7 +67,7 @@ def main() -> None:
     print(f"| | frames | {' | '.join(COLUMNS)} |", flush=True)
     print("|---" * (len(COLUMNS) + 2) + "|", flush=True)
     for model in published(options):
-        for part in (parts.headline, *parts.unseen):
+        for part in parts.reported:
             pairs = read_parts(options.root, (part,))
             found = figures(python, model.session, pairs)
             cells = [f"`{model.name}`", f"{part.root.name}, {len(pairs)}"]

@@ -25,8 +25,8 @@ LIST = Path("data/splits/cvc-clinicdb_sequences.csv")
 
 def over_sequences(values: NDArray[np.float64], sequences: NDArray[np.int64]) -> Interval:
     """Mean over frames of float64 [N], and its 95% percentile interval over resamples of their sequences, int64 [N]."""
-    counts = np.bincount(sequences)[np.unique(sequences)]
-    sums = np.bincount(sequences, values)[np.unique(sequences)]
+    groups = np.unique(sequences)
+    sums, counts = np.bincount(sequences, values)[groups], np.bincount(sequences)[groups]
     found = stats.bootstrap(
         (sums, counts),
         lambda s, n, axis: s.sum(axis) / n.sum(axis),
