@@ -36,6 +36,7 @@ from app.routes import (
     kserve_repository,
     models,
     problems,
+    reference,
     segment,
     stream,
     web,
@@ -100,13 +101,26 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         version=__version__,
         lifespan=lifespan,
+        docs_url=None,  # `reference` has it
         redoc_url=None,
         middleware=_middleware(settings, metrics, traces),
         telemetry=NO_TELEMETRY,
     )
     problems.install(app)
     # Routes are tried in this order: first what is asked for most.
-    for module in (segment, batch, compare, stream, kserve, kserve_repository, models, benchmark, health, web):
+    for module in (
+        segment,
+        batch,
+        compare,
+        stream,
+        kserve,
+        kserve_repository,
+        models,
+        benchmark,
+        health,
+        web,
+        reference,
+    ):
         app.include_router(module.router)
     documentation.install(app)
     return app

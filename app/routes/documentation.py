@@ -35,12 +35,22 @@ def _complete(schema: dict[str, Any]) -> None:
         definition = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schema["components"]["schemas"] |= definition.pop("$defs", {}) | {model.__name__: definition}
     access.document(schema)
-    _add_deadline(schema)
-
-
-def _add_deadline(schema: dict[str, Any]) -> None:
-    """Whatever may be turned away as overloaded takes a deadline."""
     for path in schema["paths"].values():
         for operation in path.values():
-            if Overloaded.slug in json.dumps(operation["responses"].get("503")):
-                operation.setdefault("parameters", []).append(DEADLINE_HEADER)
+            _tell_defaults(operation)
+            _add_deadline(operation)
+
+
+def _tell_defaults(operation: dict[str, Any]) -> None:
+    """In words: Swagger UI sends a `default` as if it had been given, and an option of another output is refused."""
+    for parameter in operation.get("parameters", ()):
+        default = parameter["schema"].pop("default", None)
+        if default is not None:
+            value = json.dumps(default).strip('"')
+            parameter["description"] = f"{parameter.get('description', '')}; {value} where unset".removeprefix("; ")
+
+
+def _add_deadline(operation: dict[str, Any]) -> None:
+    """Whatever may be turned away as overloaded takes a deadline."""
+    if Overloaded.slug in json.dumps(operation["responses"].get("503")):
+        operation.setdefault("parameters", []).append(DEADLINE_HEADER)

@@ -20,7 +20,12 @@ async def page(request: Request) -> Response:
 
 @router.api_route("/web/{path:path}", methods=["GET", "HEAD"])
 async def part(request: Request, path: str) -> Response:
-    """Give one file; `StaticFiles` sees to ETag, type and paths that would leave the folder."""
-    response = await FILES.get_response(path, request.scope)
+    """Give one file."""
+    return await give(FILES, path, request)
+
+
+async def give(files: StaticFiles, path: str, request: Request) -> Response:
+    """One of these files; `StaticFiles` sees to ETag, type and paths that would leave the folder."""
+    response = await files.get_response(path, request.scope)
     response.headers["Cache-Control"] = "no-cache"  # asked for again by its ETag, so that a new version shows at once
     return response

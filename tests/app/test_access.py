@@ -84,7 +84,7 @@ def test_model_control_without_keys_is_shut_unless_opened(serve: Serve) -> None:
         ("GET", "/web/page.js", "public"),
         ("GET", "/web", "public"),
         ("GET", "/webhook", "user"),
-        ("GET", "/docs/oauth2-redirect", "public"),
+        ("GET", "/docs/files/swagger-ui.css", "public"),
         ("GET", "/v2/health/live", "public"),
         ("GET", "/healthz/", "user"),
         ("GET", "/HEALTHZ", "user"),
