@@ -28,9 +28,10 @@ def find_groups(network: nn.Module, size: int, protect: tuple[str, ...] = ()) ->
     graph = dependency_graph(network, size)
     check_traced(network, graph, size)
     found = graph.get_all_groups(root_module_types=(nn.Conv2d, nn.ConvTranspose2d))
-    groups = [part for group in found if not _holds_output(group) for part in _parts(_describe(graph, group))]
+    whole = [_describe(graph, group) for group in found if not _holds_output(group)]
+    groups = [part for group in whole for part in _parts(group, protect) if not _is_protected(part, protect)]
     prove(network, groups, size)
-    return [group for group in groups if not _is_protected(group, protect)]
+    return groups
 
 
 def _check_names(network: nn.Module, protect: tuple[str, ...]) -> None:
@@ -76,28 +77,35 @@ def _is_factor(reader: torch_pruning.dependency.Node) -> bool:
     return str(reader.grad_fn.name()).startswith(("SigmoidBackward", "HardsigmoidBackward"))
 
 
-def _parts(group: Group) -> list[Group]:
+def _parts(group: Group, protect: tuple[str, ...]) -> list[Group]:
     """The groups in what a layer that keeps its channels, such as a depthwise one, reads as a concatenation.
 
     Torch-Pruning starts at that layer and finds all as one, yet each part of it can go by itself.
 
     Raises:
-        UnprunableError: a part has no layer that writes it alone, which is what it is removed by.
+        UnprunableError: a part has no layer that writes it alone, by which it is removed, and none is protected.
     """
     kinds: dict[tuple[bool, ...], list[int]] = {}
     for root in range(group.width):
         kinds.setdefault(tuple(root in slot.roots for slot in group.writers), []).append(root)
-    return [group] if len(kinds) == 1 else [_part(group, roots) for roots in kinds.values()]
+    if len(kinds) == 1:
+        return [group]
+    writers = [next((slot for slot in group.writers if sorted(slot.roots) == roots), None) for roots in kinds.values()]
+    if None not in writers:
+        return [_part(group, slot) for slot in writers if slot]
+    if _is_protected(group, protect):
+        return []
+    raise UnprunableError(
+        f"{group.name}: some of its channels share a fate that no layer has alone (a concatenation whose parts are not "
+        "those of its layers, or halves of a layer?): name it in prune.protect, and it keeps its channels"
+    )
 
 
-def _part(group: Group, roots: list[int]) -> Group:
-    alone = next((slot for slot in group.writers if sorted(slot.roots) == roots), None)
-    if alone is None:
-        raise UnprunableError(f"{group.name}: it reads a concatenation with a part that no layer writes alone")
+def _part(group: Group, alone: Slot) -> Group:
     place = {root: channel for channel, root in zip(alone.channels, alone.roots, strict=True)}
 
     def kept(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
         found = ((s, [(c, place[r]) for c, r in zip(s.channels, s.roots, strict=True) if r in place]) for s in slots)
         return tuple(Slot(s.layer, *zip(*pairs, strict=True)) for s, pairs in found if pairs)
 
-    return Group(alone.layer, len(roots), *map(kept, (group.writers, group.readers, group.norms, group.gates)))
+    return Group(alone.layer, len(place), *map(kept, (group.writers, group.readers, group.norms, group.gates)))

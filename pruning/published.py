@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pruning.checkpoint import Checkpoint, create
 from pruning.config import Network
+from pruning.cost import conv_widths
 from pruning.data import Frames
 from pruning.deploy import Deployed, normalise
 from pruning.errors import RunError
@@ -66,7 +67,8 @@ def refill(folder: Path, spec: Network) -> tuple[Checkpoint, dict[str, Norm]]:
 
 def narrow(found: Checkpoint, widths: dict[str, int]) -> History:
     """Bring a fresh network to these widths, in place. Which channels go is all one: the graph's weights follow."""
-    groups = find_groups(found.network, found.spec.size)
+    same = tuple(name for name, width in conv_widths(found.network).items() if widths.get(name, width) == width)
+    groups = find_groups(found.network, found.spec.size, same)
     # A layer that the manifest lacks keeps its channels: the graph lacks it too, and `fill` names it.
     surplus = {group.name: [*range(widths.get(group.name, group.width), group.width)] for group in groups}
     return remove(found.network, found.spec.size, {name: channels for name, channels in surplus.items() if channels})

@@ -9,7 +9,7 @@ import torch_pruning
 from torch import nn
 from torch_pruning.dependency.shape_infer import infer_out_channels_recursively
 
-ELEMENTWISE = torch_pruning.ops.OPTYPE.ELEMENTWISE
+ELEMENTWISE, PRELU = torch_pruning.ops.OPTYPE.ELEMENTWISE, torch_pruning.ops.OPTYPE.PRELU
 History = list[tuple[str, bool, list[int]]]  # layer, whether its outputs are meant, channels; in order
 
 
@@ -17,22 +17,36 @@ class Graph(torch_pruning.DependencyGraph):  # type: ignore[misc]
     """Torch-Pruning's graph, in which a factor of one channel is no partner of the many that it scales.
 
     It takes every product for one of equal channels. An attention map, [N, 1, H, W], would lose its only channel with
-    the first channel that it weighs, and make the concatenations behind it one channel wide.
+    the first channel that it weighs, and make the concatenations behind it one channel wide. What comes from no layer
+    has no channels at all, such as PReLU's slope: those of a concatenation behind it could not be counted.
     """
 
     def _trace(self, *arguments: Any, **settings: Any) -> dict[nn.Module, torch_pruning.dependency.Node]:
         nodes: dict[nn.Module, torch_pruning.dependency.Node] = super()._trace(*arguments, **settings)
         for node in nodes.values():
+            if not node.inputs and self.get_out_channels(node) is None:
+                self._leave_out(node)
+        for node in nodes.values():
             if node.type == ELEMENTWISE and len(node.inputs) > 1:
                 self._separate(node)
         return nodes
+
+    def _leave_out(self, node: torch_pruning.dependency.Node) -> None:
+        for reader in [reader for reader in node.outputs if reader.type in (ELEMENTWISE, PRELU)]:
+            _unlink(node, reader)
+            if not reader.inputs:
+                self._leave_out(reader)
 
     def _separate(self, node: torch_pruning.dependency.Node) -> None:
         widths = [infer_out_channels_recursively(self, source, [0]) for source in node.inputs]
         for source, width in zip(list(node.inputs), widths, strict=True):
             if width == 1 and max(other or 1 for other in widths) > 1:
-                node.inputs.remove(source)
-                source.outputs.remove(node)
+                _unlink(source, node)
+
+
+def _unlink(source: torch_pruning.dependency.Node, reader: torch_pruning.dependency.Node) -> None:
+    reader.inputs.remove(source)
+    source.outputs.remove(reader)
 
 
 @torch.enable_grad()

@@ -25,7 +25,11 @@ def check_layers(network: nn.Module, size: int) -> None:
     Raises:
         UnprunableError: names the first such layer and the remedy.
     """
+    owners: dict[nn.Parameter, str] = {}
     for name, module in running(network, size).items():
+        for parameter in module.parameters(recurse=False):
+            if owners.setdefault(parameter, name) != name:
+                raise UnprunableError(f"{name}: it shares a parameter with {owners[parameter]}: call one layer twice")
         for types, reason in REASONS:
             if isinstance(module, types):
                 raise UnprunableError(f"{name} ({type(module).__name__}): {reason}")
@@ -33,6 +37,11 @@ def check_layers(network: nn.Module, size: int) -> None:
             raise UnprunableError(f"{name} (PReLU): a slope for each channel is not followed by the graph: use ReLU")
         if isinstance(module, NORMS) and module.affine:
             raise UnprunableError(f"{name}: affine instance norm cannot be pruned: use batch norm")
+        if isinstance(module, Convolution) and "weight" not in dict(module.named_parameters(recurse=False)):
+            raise UnprunableError(
+                f"{name}: its weight is computed from others, as by weight norm or spectral norm: bake it in first, "
+                "with torch.nn.utils.parametrize.remove_parametrizations or torch.nn.utils.remove_weight_norm"
+            )
         if isinstance(module, Convolution) and not _is_plain_or_depthwise(module):
             raise UnprunableError(f"{name}: {module.groups} groups; only plain and depthwise convolutions are pruned")
 
@@ -42,7 +51,7 @@ def _is_plain_or_depthwise(convolution: Convolution) -> bool:
 
 
 def check_traced(network: nn.Module, graph: torch_pruning.DependencyGraph, size: int) -> None:
-    """Refuse a network in which a layer runs that the gradient does not reach, such as a detached shortcut.
+    """Refuse a network in which a layer runs that the gradient does not reach: a detached shortcut or an unused output.
 
     Its channels would be removed on one side only.
 
@@ -52,7 +61,8 @@ def check_traced(network: nn.Module, graph: torch_pruning.DependencyGraph, size:
     for name, module in running(network, size).items():
         if isinstance(module, Convolution) and module not in graph.module2node:
             raise UnprunableError(
-                f"{name}: it runs, but no gradient reaches it (a detached path?); it cannot be pruned"
+                f"{name}: it runs, but no gradient reaches it (a detached path, or an output that is not used, such as "
+                "a head for deep supervision?); it cannot be pruned: leave it out of the forward pass"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,6 +28,18 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "unet-lite0": ("unet-lite0", {"pretrained": False}),
     "unet-lite2": ("unet-lite2", {"pretrained": False}),
     "BasicUNet": ("monai.networks.nets:BasicUNet", BASIC_UNET),
+    "UNet": (  # PReLU with one slope
+        "monai.networks.nets:UNet",
+        {
+            "spatial_dims": 2,
+            "in_channels": 3,
+            "out_channels": 1,
+            "channels": (16, 32, 64, 64),
+            "strides": (2, 2, 2),
+            "num_res_units": 1,
+            "norm": "batch",
+        },
+    ),
     "AttentionUnet": (
         "monai.networks.nets:AttentionUnet",
         {"spatial_dims": 2, "in_channels": 3, "out_channels": 1, "channels": (16, 32, 64), "strides": (2, 2)},
@@ -228,3 +241,43 @@ class Weighed(nn.Module):
         """[N, 3, H, W] to [N, 1, H, W]."""
         y = self.a(x)
         return self.head(y * self.factor(self.norm(self.weigh(y.mean((2, 3), keepdim=True)))))
+
+
+class Through(nn.Module):
+    """What a function makes of two layers' outputs."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], outputs: int) -> None:
+        super().__init__()
+        self.function = function
+        self.a, self.b, self.head = conv(3, 8), conv(3, 8), conv(outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        return self.head(self.function(self.a(x), self.b(x)))
+
+
+class Attention(nn.Module):
+    """Every pixel reads all others: two products of matrices that cost more than the convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.query, self.key, self.head = conv(3, 32), conv(32, 32), conv(32, 32), conv(32, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        y = self.a(x).relu()
+        weights = (self.query(y).flatten(2).transpose(1, 2) @ self.key(y).flatten(2)).softmax(-1)
+        return self.head((y.flatten(2) @ weights).view(len(y), -1, *y.shape[2:]))
+
+
+class Shared(nn.Module):
+    """Two layers of one weight, added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = conv(3, 8), conv(3, 8), conv(8, 1)
+        self.b.weight = self.a.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, 1, H, W]."""
+        return self.head(self.a(x) + self.b(x))

@@ -2,10 +2,11 @@ import pytest
 import torch
 from monai.networks.nets import BasicUNet, FlexibleUNet, SegResNet
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from pruning.errors import RecipeError, UnprunableError
 from pruning.grouping import find_groups
-from tests.pruning.networks import BASIC_UNET, SIZE, Detached, Halves, Residual, Weighed, conv, make
+from tests.pruning.networks import BASIC_UNET, SIZE, Detached, Halves, Residual, Shared, Through, Weighed, conv, make
 
 
 def test_a_residual_sum_is_one_group_with_two_writers():
@@ -105,6 +106,12 @@ def test_one_slope_for_all_channels_is_left_as_it_is():
         (nn.Sequential(conv(3, 16), nn.Conv2d(16, 8, 1, groups=8), conv(8, 1)), "1: 8 groups"),
         (Halves(nn.Sigmoid()), "^a: "),
         (Halves(nn.Identity()), "^a: "),
+        (Through(lambda a, b: (a + b).flip(1), 8), "^a: .* with them masked"),
+        (Through(lambda a, b: sum((a + b).chunk(2, 1)), 4), "^a: .* with them masked"),
+        (Through(lambda a, b: torch.cat([a, b], 1)[:, :12], 12), "with them masked"),
+        (Through(lambda a, b: nn.functional.pixel_shuffle(a + b, 2), 2), "^a: .* with them masked"),
+        (Shared(), "b: it shares a parameter with a"),
+        (head(weight_norm(conv(8, 8))), "1: its weight is computed from others"),
         (Detached(), "shortcut: it runs, but no gradient reaches it"),
         (SegResNet(2, 8, 3, 1), r"down_layers\.0\.1\.norm1 \(GroupNorm\)"),
         (BasicUNet(**{**BASIC_UNET, "norm": ("instance", {"affine": True})}), "affine instance norm"),
@@ -115,6 +122,24 @@ def test_what_cannot_be_pruned_rightly_is_refused_by_name(network, message):
     torch.manual_seed(0)
     with pytest.raises(UnprunableError, match=message):
         find_groups(network, SIZE)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda a: a.softmax(1), lambda a: a.flip(1), lambda a: a - a.mean(1, keepdim=True)]
+)
+def test_what_is_protected_need_not_be_removable(function):
+    torch.manual_seed(0)
+    network = Through(lambda a, b: torch.cat([function(a), b], 1), 16)
+    with pytest.raises(UnprunableError, match=r"^a: .*name it in prune\.protect"):
+        find_groups(network, SIZE)
+    (group,) = find_groups(network, SIZE, ("a",))
+    assert group.name == "b"
+
+
+def test_a_slope_has_no_channels_that_a_concatenation_could_count():
+    network = Through(lambda a, b: torch.cat([nn.functional.prelu(a, network.slope), b], 1), 16)
+    network.slope = nn.Parameter(torch.tensor([0.25]))
+    assert {group.name: group.width for group in find_groups(network, SIZE)} == {"a": 8, "b": 8}
 
 
 @pytest.mark.parametrize("protected", ["encoder.1.1", "encoder.1"])
