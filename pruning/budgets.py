@@ -89,8 +89,16 @@ def cut_to_share(
     whole, before = counted(kind, dense.network, size), counted(kind, present.network, size)
     model = cost_model(kind, present.network, groups, size)
     budget = int(share * whole)
-    removed = cut(present, groups, scores, recipe, budget, model)
-    after = counted(kind, present.network, size)
+    trial = Checkpoint(present.spec, present.history, deepcopy(present.network))
+    removed = cut(trial, groups, scores, recipe, budget, model)
+    after = counted(kind, trial.network, size)
+    if not (1 - TOLERANCE) * budget <= after <= budget:
+        raise BudgetError(
+            f"the budget is {budget:,} {model.unit}, and the network that was to meet it costs {after:,}: something "
+            "that is neither convolution nor batch norm, such as attention, shrank with it, which is not foretold; "
+            "choose another prune.budget, such as 'latency'"
+        )
+    present.network, present.history = trial.network, trial.history
     return removed, Spent(kind, model.unit, share, after / whole, whole, before, budget, after)
 
 

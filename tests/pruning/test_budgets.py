@@ -3,12 +3,14 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pruning import budgets, checkpoint, latency
 from pruning.budgets import Attempt, LatencyBudget
+from pruning.config import Network
 from pruning.cost import Layer, count_macs, macs, measure_layers
 from pruning.errors import BudgetError
 from pruning.grouping import find_groups
@@ -83,6 +85,18 @@ def test_a_latency_budget_is_met_within_its_tolerance_or_refused_with_the_networ
         assert spent.got == pytest.approx(0.6, rel=TOLERANCE)
         assert spent.attempts[-1].measured == spent.got
         assert present.history
+
+
+def test_what_shrinks_otherwise_than_foretold_misses_no_budget_without_a_word(tmp_path):
+    """Attention costs the pixels' square for each channel, and is no convolution."""
+    present, dense = checkpoint.create(Network(factory="tests.pruning.networks:Attention", size=32)), tmp_path / "dense"
+    checkpoint.save(dense, present)
+    (group,) = find_groups(present.network, 32)
+    scores = {group.name: torch.arange(group.width).double()}
+    run = SimpleNamespace(dense=dense, recipe=SimpleNamespace(prune=prune_section(grid=1, floor=1)))
+    with pytest.raises(BudgetError, match=r"the budget is [\d,]+ MACs, .* costs [\d,]+: .* attention"):
+        budgets.cut_to_share(run, present, [group], scores, 0.9)
+    assert (present.network.a.out_channels, present.history) == (32, [])
 
 
 def test_a_latency_that_was_missed_names_the_nearest_on_either_side():
