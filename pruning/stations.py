@@ -58,6 +58,8 @@ def train(run: Run) -> None:
         checkpoint.save(run.dense, _start(run, run.root / run.recipe.start))
         return
     network = checkpoint.create(run.recipe.network)
+    # Refused now, if it cannot be pruned, rather than after hours of training.
+    find_groups(network.network, network.spec.size, run.recipe.prune.protect)
     for number, stage in enumerate(run.recipe.train, start=1):
         path = run.stage(number)
         if path.is_file():

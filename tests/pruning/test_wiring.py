@@ -16,7 +16,7 @@ from pruning.comparison import study
 from pruning.comparison.methods import METHODS
 from pruning.cost import count_macs
 from pruning.data import read_training
-from pruning.errors import DatasetError
+from pruning.errors import DatasetError, RecipeError
 from pruning.evaluate import FrameScores
 from pruning.runs import Run
 from pruning.training import Epoch
@@ -97,6 +97,15 @@ def test_what_is_only_reported_on_is_decoded_before_training_starts(begun, asked
     for bad in ("data/images/f19.jpg", "there/images/f0.jpg", "negatives/masks/n0.png"):
         (begun.root / bad).write_text("no picture")
     with pytest.raises(DatasetError, match=r"3 bad pairs:\n  f19: (.|\n)*  f0: (.|\n)*  n0: "):
+        stations.train(begun)
+    assert not asked
+
+
+def test_what_cannot_be_pruned_is_refused_before_training_starts(begun, asked):
+    begun.dense.unlink()
+    protected = begun.recipe.prune.model_copy(update={"protect": ("decoder9",)})
+    begun.recipe = begun.recipe.model_copy(update={"prune": protected})
+    with pytest.raises(RecipeError, match="'decoder9', which fits no layer"):
         stations.train(begun)
     assert not asked
 
