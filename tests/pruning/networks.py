@@ -34,7 +34,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
             "spatial_dims": 2,
             "in_channels": 3,
             "out_channels": 1,
-            "channels": (16, 32, 64, 64),
+            "channels": (32, 48, 64, 64),
             "strides": (2, 2, 2),
             "num_res_units": 1,
             "norm": "batch",
