@@ -2,7 +2,7 @@
 
     <root>/images/<stem>.<ext>    RGB after decoding, upright by its EXIF orientation, as the service decodes frames
     <root>/masks/<stem>.<ext>     grey; a value of 128 or more is polyp, and a mask of less that is not all 0 is refused
-    a split file                  one stem a line
+    a split file                  one stem a line, in UTF-8, with a byte order mark or without
 
 Every pair is decoded before training starts, and all that are bad are named in one error.
 """
@@ -87,17 +87,23 @@ def read_pairs(root: Path, split: Path | None = None) -> list[Pair]:
     """List the pairs under `root`, those of the split file if one is given, in its order.
 
     Raises:
-        DatasetError: a folder or split is missing or empty, or a frame or mask of it is missing or named twice.
+        DatasetError: a folder or split is missing, empty or no UTF-8, or a frame or mask of it is missing, in two files
+            or named twice.
     """
     images, masks = _by_stem(root / "images"), _by_stem(root / "masks")
     stems = _read_split(split) if split else sorted(images)
     faults = [f"{stem}: {split} names it {count} times" for stem, count in Counter(stems).items() if count > 1]
-    faults += [f"{stem}: no file in {root / 'images'}" for stem in stems if stem not in images]
-    faults += [f"{stem}: no file in {root / 'masks'}" for stem in stems if stem not in masks]
+    for folder, found in (("images", images), ("masks", masks)):
+        faults += [f"{stem}: no file in {root / folder}" for stem in stems if stem not in found]
+        faults += [
+            f"{stem}: {' and '.join(path.name for path in found[stem])} in {root / folder}; which one is meant?"
+            for stem in stems
+            if len(found.get(stem, ())) > 1
+        ]
     _refuse(faults)
     if not stems:
         raise DatasetError(f"{split or root / 'images'} names no frame")
-    return [Pair(stem, images[stem], masks[stem]) for stem in stems]
+    return [Pair(stem, *images[stem], *masks[stem]) for stem in stems]
 
 
 def read_parts(root: Path, parts: tuple[Part, ...]) -> list[Pair]:
@@ -183,17 +189,23 @@ def _read_all(pairs: list[Pair]) -> Iterator[tuple[int, Bytes, Bytes]]:
     _refuse(faults)
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder; a data set is a folder with images/ and masks/")
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            files.setdefault(path.stem, []).append(path)
+    return files
 
 
 def _read_split(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise DatasetError(f"cannot read the split {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8: save it as UTF-8, one stem a line") from error
     return [line.strip() for line in lines if line.strip()]
 
 

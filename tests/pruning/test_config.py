@@ -43,3 +43,14 @@ def test_impossible_settings_are_refused_by_name(tmp_path, old, new, message):
 def test_a_missing_recipe_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"none\.toml"):
         read_recipe(tmp_path / "none.toml")
+
+
+def test_a_recipe_may_begin_with_a_byte_order_mark_and_in_another_encoding_is_named(tmp_path):
+    text = (CONFIGS / "polyp-lite0.toml").read_text().replace('terms = "', 'terms = "données: ', 1)
+    assert "données" in text
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(text, encoding="utf-8-sig")
+    assert "données" in read_recipe(recipe).publish.terms
+    recipe.write_text(text, encoding="latin-1")
+    with pytest.raises(RecipeError, match=r"recipe\.toml is not UTF-8"):
+        read_recipe(recipe)

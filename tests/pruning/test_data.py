@@ -130,6 +130,32 @@ def test_a_missing_or_empty_split_is_named(tmp_path):
         read_pairs(tmp_path, tmp_path / "empty.txt")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_split_may_be_written_on_windows(tmp_path, encoding):
+    for stem in ("Straße 1", "é"):
+        write_pair(tmp_path, stem)
+    (tmp_path / "some.txt").write_bytes("Straße 1\r\n\r\né\r\n".encode(encoding))
+    assert [pair.stem for pair in read_pairs(tmp_path, tmp_path / "some.txt")] == ["Straße 1", "é"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_split_in_another_encoding_is_named(tmp_path, encoding):
+    write_pair(tmp_path, "é")
+    (tmp_path / "some.txt").write_bytes("é\n".encode(encoding))
+    with pytest.raises(DatasetError, match=r"some\.txt is not UTF-8: save it"):
+        read_pairs(tmp_path, tmp_path / "some.txt")
+
+
+@pytest.mark.parametrize("folder", ["images", "masks"])
+def test_two_files_of_one_stem_are_refused(tmp_path, folder):
+    write_dataset(tmp_path, 6)
+    (tmp_path / folder / "f1.bmp").write_bytes(b"")
+    with pytest.raises(DatasetError, match=rf"1 bad pairs:\n  f1: f1\.bmp and f1\.\w+ in .*{folder}; which"):
+        read_pairs(tmp_path, tmp_path / "train.txt")
+    (tmp_path / "some.txt").write_text("f0\nf2\n")
+    assert len(read_pairs(tmp_path, tmp_path / "some.txt")) == 2
+
+
 def test_a_frame_that_a_split_names_twice_is_refused(tmp_path):
     """It could be learned from and validate, and a report by frame would lose it."""
     write_dataset(tmp_path, 6)
