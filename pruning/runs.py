@@ -70,17 +70,20 @@ class Run:
     def begin(cls, recipe: Path, folder: Path, root: Path) -> Run:
         """Make a run folder with a copy of the recipe, or take up the one that is there.
 
+        Another recipe takes the place of one that left nothing else: its data or its network were refused.
+
         Raises:
             RunError: the folder holds a run of another recipe.
             RecipeError: the recipe cannot be used.
         """
         read_recipe(recipe)
         run = cls(folder, root)
-        if run.config.is_file() and run.config.read_bytes() != recipe.read_bytes():
-            raise RunError(f"{folder} holds a run of another recipe than {recipe}: name another folder, or remove it")
         folder.mkdir(parents=True, exist_ok=True)
-        if not run.config.is_file():
-            shutil.copyfile(recipe, run.config)
+        if run.config.is_file() and run.config.read_bytes() == recipe.read_bytes():
+            return run
+        if run.config.is_file() and any(path != run.config for path in folder.iterdir()):
+            raise RunError(f"{folder} holds a run of another recipe than {recipe}: name another folder, or remove it")
+        shutil.copyfile(recipe, run.config)
         return run
 
     @cached_property

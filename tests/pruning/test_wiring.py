@@ -16,7 +16,7 @@ from pruning.comparison import study
 from pruning.comparison.methods import METHODS
 from pruning.cost import count_macs
 from pruning.data import read_training
-from pruning.errors import DatasetError, RecipeError
+from pruning.errors import DatasetError, RecipeError, RunError
 from pruning.evaluate import FrameScores
 from pruning.runs import Run
 from pruning.training import Epoch
@@ -70,6 +70,22 @@ def asked(monkeypatch):
     for module in (stations, study):
         monkeypatch.setattr(module, "Trainer", partial(Asked, calls))
     return calls
+
+
+def test_a_recipe_may_be_mended_until_its_run_has_left_something(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    text = Path("tests/pruning/tiny.toml").read_text()
+    for seed in (3, 4):
+        recipe.write_text(text.replace('name = "tiny"', f'name = "tiny"\nseed = {seed}'))
+        run = Run.begin(recipe, tmp_path / "run", tmp_path)
+        with pytest.raises(DatasetError, match="is not a folder"):
+            stations.train(run)
+        assert run.recipe.seed == seed
+    run.state("train-1").touch()
+    recipe.write_text(text)
+    with pytest.raises(RunError, match="holds a run of another recipe"):
+        Run.begin(recipe, tmp_path / "run", tmp_path)
+    assert Run(tmp_path / "run", tmp_path).recipe.seed == 4
 
 
 def test_what_is_chosen_is_chosen_on_the_validation_part_alone(begun, monkeypatch):
