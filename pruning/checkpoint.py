@@ -37,11 +37,16 @@ def create(spec: Network) -> Checkpoint:
     """Build an unpruned network and check that it maps [1, 3, S, S] to [1, 1, S, S].
 
     Raises:
-        NetworkError: it does not.
+        NetworkError: it does not, or cannot be built.
     """
     network = build(spec.factory, spec.arguments).eval()
-    with torch.no_grad():
-        logits = network(torch.zeros(1, 3, spec.size, spec.size))
+    try:
+        with torch.no_grad():
+            logits = network(torch.zeros(1, 3, spec.size, spec.size))
+    except RuntimeError as error:
+        raise NetworkError(
+            f"{spec.factory} with the arguments {spec.arguments} takes no frame of {spec.size} × {spec.size}: {error}"
+        ) from error
     expected = (1, 1, spec.size, spec.size)
     if not isinstance(logits, torch.Tensor) or logits.shape != expected:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__

@@ -51,6 +51,11 @@ def test_a_network_with_another_output_is_refused():
         checkpoint.create(spec("torch.nn:Conv2d", in_channels=3, out_channels=8, kernel_size=1))
 
 
+def test_a_network_that_takes_no_such_frame_is_refused():
+    with pytest.raises(NetworkError, match=r"unet with the arguments .*'depth': 8.* takes no frame of 64 × 64: "):
+        checkpoint.create(spec("unet", width=1, depth=8))
+
+
 def test_a_missing_checkpoint_says_what_to_do(tmp_path):
     with pytest.raises(RunError, match="run the station before"):
         checkpoint.load(tmp_path / "dense.pt")
