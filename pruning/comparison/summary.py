@@ -162,7 +162,7 @@ def table(found: list[Row]) -> Table:
     """For the terminal."""
     shown = Table()
     for column in COLUMNS:
-        shown.add_column(column, justify="left" if column == "method" else "right")
+        shown.add_column(column, justify="left" if column == "method" else "right", overflow="fold")
     for row in found:
         shown.add_row(*row.texts())
     return shown

@@ -1,10 +1,14 @@
+import io
+
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from pruning.comparison.cells import Cell, Cells
+from pruning.comparison.methods import METHODS
 from pruning.comparison.study import start_afresh
-from pruning.comparison.summary import rows
+from pruning.comparison.summary import Row, rows, table
 from pruning.comparison.uniform import uniform
 from pruning.cost import CostModel
 from pruning.errors import BudgetError
@@ -76,3 +80,10 @@ def test_before_and_after_are_not_mixed_up(tmp_path):
     cells.add(Cell(0.5, "taylor-abs", 0, 100, 10, (0.1, 0.3), (0.6, 0.8)))
     (row,) = rows(cells)
     assert (row.before.mean, row.after.mean) == (pytest.approx(0.2), pytest.approx(0.7))
+
+
+def test_a_narrow_terminal_cuts_nothing():
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table([Row(0.5, METHODS[1].name, 1), Row(0.5, "uniform", 1)]))
+    shown = console.export_text()
+    assert "…" not in shown
