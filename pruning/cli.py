@@ -154,7 +154,7 @@ def compare(
     method: Annotated[list[str] | None, typer.Option(help="Only this one, beside the first; repeat it")] = None,
     epochs: Annotated[int, typer.Option(min=0, help="Of fine-tuning")] = 1,
     scratch_epochs: Annotated[int, typer.Option(min=0, help="Of training the pruned architecture from scratch")] = 10,
-    size: Annotated[int | None, typer.Option(help="Height and width of the frames; default the recipe's")] = None,
+    size: Annotated[int | None, typer.Option(min=32, help="Of the frames, as in resize; default the recipe's")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="A score is averaged over; default the recipe's")] = None,
     cuts: Annotated[int, typer.Option(min=1, help="Cuts to each share, scored anew, not tuned in between")] = 1,
     grid: Annotated[int | None, typer.Option(min=1, help="Of widths, and their floor; default the recipe's")] = None,

@@ -16,6 +16,7 @@ from pruning.errors import RecipeError
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Size = Annotated[int, Field(ge=32, multiple_of=32)]
 CRITERIA = Literal["taylor-abs", "taylor-sq", "taylor-signed", "taylor-weight", "l1", "bn-gamma", "random"]
 
 
@@ -30,7 +31,7 @@ class Network(Section):
 
     factory: str = Field(description="unet, unet-lite0, unet-lite2 or package.module:factory")
     arguments: dict[str, Any] = Field(default={}, description="passed to the factory")
-    size: Annotated[int, Field(ge=32, multiple_of=32)] = Field(256, description="height and width of the input")
+    size: Size = Field(256, description="height and width of the input")
     mean: float = Field(127.0, description="subtracted from each byte value")
     std: float = Field(128.0, gt=0, description="then divided by this")
     colour_transfer: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -114,7 +115,7 @@ class Train(Section):
 class Stage(Train):
     """One stage of training the dense network; each goes on from the best weights of the one before."""
 
-    size: Annotated[int, Field(ge=32, multiple_of=32)] | None = Field(
+    size: Size | None = Field(
         None, description="height and width of the frames in this stage; the network's own where unset"
     )
 
@@ -223,6 +224,16 @@ def read_recipe(path: Path) -> Recipe:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise RecipeError(f"{path}: {faults}") from error
+
+
+def check_size(size: int) -> None:
+    """Of frames, where a command names it beside a recipe.
+
+    Raises:
+        RecipeError: it is no multiple of 32.
+    """
+    if size % 32:
+        raise RecipeError(f"networks halve a frame five times: --size must be a multiple of 32, and {size} is none")
 
 
 def recipe_sha256(path: Path) -> str:

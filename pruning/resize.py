@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from pruning import export, published
 from pruning.calibration import calibrator
 from pruning.checkpoint import Checkpoint
+from pruning.config import check_size
 from pruning.cost import count_macs
 from pruning.errors import ExportError
 from pruning.evaluate import measure
@@ -32,13 +33,12 @@ def resize(folder: Path, recipe: Path, size: int, root: Path) -> Path:
         root: what the recipe's relative paths are relative to.
 
     Raises:
-        ExportError: `folder` is not fit for it or has that size, `size` is no multiple of 32, or the manifest
-            breaks the schema.
+        RecipeError: `size` is no multiple of 32.
+        ExportError: `folder` is not fit for it or has that size, or the manifest breaks the schema.
         RunError: `folder` holds another network than the recipe's.
         DatasetError: a frame cannot be read.
     """
-    if size % 32:
-        raise ExportError(f"networks halve a frame five times: --size must be a multiple of 32, and {size} is none")
+    check_size(size)
     origin = Origin.read(folder, recipe, root)
     if size == origin.manifest["input"]["height"]:
         raise ExportError(f"{origin.id} is for frames of {size} × {size} already: name another --size")

@@ -16,7 +16,7 @@ from pruning.comparison.methods import NEUTRAL, Method, choose
 from pruning.comparison.plot import draw as draw_plot
 from pruning.comparison.summary import Row, points, rows, write_csv, write_markdown
 from pruning.comparison.uniform import uniform
-from pruning.config import Network, Prune, Train
+from pruning.config import Network, Prune, Train, check_size
 from pruning.cost import CostModel, count_macs, count_parameters
 from pruning.criteria import Scores, score
 from pruning.cutting import cut
@@ -62,8 +62,7 @@ class Settings:
         for share in self.shares:
             if not 0 < share < 1:
                 raise RecipeError(f"--share is of the dense network's MACs: give one between 0 and 1, not {share:g}")
-        if self.size % 32:
-            raise RecipeError(f"--size must be a multiple of 32, and {self.size} is none")
+        check_size(self.size)
 
     def fixed(self) -> dict[str, int]:
         """What has to be the same for all cells of a table; shares, seeds and methods can be added later."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from app import registry
 from pruning import checkpoint, cli, origin, quantise, remeasure, report, resize, stations
@@ -428,6 +429,14 @@ def test_an_error_is_one_message_that_tells_what_to_do(finished, say, arguments,
     assert code == 1
     assert text.startswith("error: ")
     assert message in text
+
+
+@pytest.mark.parametrize("size", ["0", "-32"])
+def test_a_size_that_no_frame_has_is_refused(size):
+    """0 was taken as the recipe's own size."""
+    result = CliRunner().invoke(cli.app, ["compare", "runs/none", "--size", size])
+    assert result.exit_code == 2
+    assert "--size" in result.output
 
 
 def test_an_unreachable_budget_is_refused_before_anything_is_removed(finished, say):
