@@ -31,12 +31,14 @@ def publish(source: Run, models: Path) -> list[Path]:
 
     Raises:
         RunError: the run is not evaluated.
-        ExportError: another graph or calibration was evaluated, or a manifest breaks the schema; nothing is left
-            behind then.
+        ExportError: another graph or calibration was evaluated, the dense version that the recipe names is not there,
+            or a manifest breaks the schema; nothing is left behind then.
     """
     metrics = read_json(require(source.metrics, "evaluate"))
     recipe = source.recipe.publish
     names = {"pruned": recipe.pruned} if recipe.dense_version else {"dense": recipe.dense, "pruned": recipe.pruned}
+    if recipe.dense_version:
+        _require_dense(models / recipe.dense / str(recipe.dense_version))
     version = next_version(models, list(names.values()))
     manifests = {variant: make_manifest(source, metrics, variant, name, version) for variant, name in names.items()}
     for variant, manifest in manifests.items():
@@ -51,6 +53,14 @@ def publish(source: Run, models: Path) -> list[Path]:
         card = render_card(manifest, source.recipe, beside=_beside(metrics) if variant == "pruned" else None)
         folders.append(write_folder(source.graph(variant), manifest, card, models / manifest["name"] / version))
     return folders
+
+
+def _require_dense(folder: Path) -> None:
+    if not (folder / "manifest.json").is_file():
+        raise ExportError(
+            f"{folder} is missing, and dense_version under [publish] names it as what was pruned: "
+            "first publish the run that made it"
+        )
 
 
 def fingerprint(source: Run, variant: str) -> dict[str, Any]:

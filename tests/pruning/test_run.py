@@ -80,8 +80,12 @@ def test_a_dense_network_that_is_published_already_is_named_and_not_written_agai
     models = tmp_path / "models"
     models.mkdir()
     shutil.copyfile(SCHEMA, models / SCHEMA.name)
+    with pytest.raises(ExportError, match=r"tiny-dense/3 is missing, .* first publish the run that made it"):
+        publish(Run(tmp_path / "run", finished), models)
+    shutil.copytree(finished / "models/tiny-dense/1", models / "tiny-dense/3")
     publish(Run(tmp_path / "run", finished), models)
-    assert [path.name for path in models.iterdir() if path.is_dir()] == ["tiny-fast"]
+    assert {path.name for path in models.glob("*/*")} == {"1", "3"}
+    assert [path.name for path in models.glob("tiny-dense/*")] == ["3"]
     assert json.loads((models / "tiny-fast/1/manifest.json").read_text())["pruned_from"] == "tiny-dense/3"
 
 
