@@ -21,10 +21,11 @@ from pruning.cost import CostModel, count_macs, count_parameters
 from pruning.criteria import Scores, score
 from pruning.cutting import cut
 from pruning.data import Frames, load_frames, read_parts
-from pruning.errors import BudgetError, RecipeError
+from pruning.errors import BudgetError, RecipeError, RunError
 from pruning.grouping import find_groups
 from pruning.groups import Group
 from pruning.progress import TrainingProgress, console
+from pruning.publish import sha256
 from pruning.recovery import recalibrate
 from pruning.removal import remove
 from pruning.runs import Run, require
@@ -75,14 +76,17 @@ def compare(run: Run, settings: Settings, methods: list[str]) -> list[Row]:
     Dice is per frame of the test split, at the comparison's size and the recipe's threshold.
 
     Raises:
-        RunError: compare.json holds a comparison with other settings.
+        RunError: compare.json holds a comparison with other settings, or of another dense network.
         RecipeError: a method is unknown.
     """
     chosen = choose(methods)
     cells = Cells(run.folder / "compare.json", settings.fixed())
     study = Study(run, settings)
+    dense = sha256(require(run.dense, "train"))
+    if cells.dense.get("sha256", dense) != dense:  # older versions did not write it
+        raise RunError(f"{cells.path} holds a comparison of another dense network than {run.dense}: move the file away")
     if not cells.dense:
-        cells.dense = study.dense_result()
+        cells.dense = {"sha256": dense, **study.dense_result()}
         cells.write()
     for share, seed, method in study.plan(chosen):
         if (share, method.name, seed) not in cells.cells:

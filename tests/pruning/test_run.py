@@ -537,6 +537,16 @@ def test_compare_refuses_what_would_mix_two_tables(compared, say, arguments, mes
     assert message in text
 
 
+def test_compare_refuses_a_dense_network_that_was_trained_anew(finished, tmp_path, say):
+    (tmp_path / "config.toml").write_text(RECIPE)
+    shutil.copy(finished / "runs/my-recipe/dense.pt", tmp_path)
+    assert say("compare", str(tmp_path), *ONE_CELL)[0] == 0
+    shutil.copy(finished / "runs/my-recipe/steps/1/tuned.pt", tmp_path / "dense.pt")
+    code, text = say("compare", str(tmp_path), *ONE_CELL)
+    assert code == 1
+    assert "of another dense network" in text
+
+
 def test_a_budget_that_no_width_reaches_is_a_row_that_says_so(compared, say):
     code, _ = say(*COMPARE, "--share", "0.001", "--method", "uniform")
     assert code == 0
