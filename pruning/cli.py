@@ -210,13 +210,13 @@ def run_all(recipe: Recipe, run: Out = None, root: Root = HERE) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; an error of ours is one message, never a traceback.
+    """Run the command line; an error of ours or of the system is one message, never a traceback.
 
     Raises:
         SystemExit: always, with the exit code.
     """
     try:
         app(arguments)
-    except PruningError as error:
+    except (PruningError, OSError) as error:  # the system's own: no space, no permission
         console.print(f"error: {error}", style="red", markup=False)  # messages may hold brackets
         raise SystemExit(1) from error

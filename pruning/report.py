@@ -16,7 +16,7 @@ from pruning.evaluate import predict
 from pruning.fit import Bytes
 from pruning.metrics import Mask
 from pruning.publish import templates
-from pruning.runs import Run, read_json, require
+from pruning.runs import Run, read_json, require, write_text
 from pruning.sensitivity import FRAGILE
 from pruning.sessions import open_session
 
@@ -26,7 +26,7 @@ HEIGHT = 300  # pixels of a shown frame
 
 def write(run: Run) -> Path:
     """Write report.html from what the stations left."""
-    run.report.write_text(templates().get_template("report.html.j2").render(content(run)), encoding="utf-8")
+    write_text(run.report, templates().get_template("report.html.j2").render(content(run)))
     return run.report
 
 
@@ -39,7 +39,7 @@ def content(run: Run) -> dict[str, Any]:
     metrics = read_json(require(run.metrics, "evaluate"))
     networks = read_json(require(run.steps_metrics, "evaluate"))
     sensitivity = read_json(require(run.sensitivity, "sensitivity"))
-    plans = [read_json(step.plan) for step in run.steps()]
+    plans = [read_json(require(step.plan, "prune")) for step in run.steps()]
     return {
         "recipe": run.recipe,
         "toml": run.config.read_text(encoding="utf-8"),

@@ -209,6 +209,13 @@ def test_the_report_says_which_weights_are_kept_and_needs_no_training(finished, 
     assert "carved from the training split; in polish those of the last epoch." in html
 
 
+def test_a_report_names_the_station_whose_file_is_gone(finished, tmp_path):
+    shutil.copytree(finished / "runs/my-recipe", tmp_path / "run")
+    (tmp_path / "run/steps/2/plan.json").unlink()
+    with pytest.raises(RunError, match=r"2/plan\.json is missing: run `python -m pruning prune`"):
+        report.write(Run(tmp_path / "run", finished))
+
+
 def test_a_budget_in_parameters_is_met(finished, say):
     recipe = RECIPE.replace("steps = [0.75, 0.5]", 'budget = "parameters"\nsteps = [0.6]')
     (finished / "parameters.toml").write_text(recipe)
@@ -422,6 +429,7 @@ def test_another_recipe_than_the_models_own_is_refused(finished, say):
         (("score", "runs/none"), "cannot read the recipe"),
         (("score", "runs/my-recipe"), "every step of runs/my-recipe is finished"),
         (("train", "other.toml", "--run", "runs/my-recipe"), "holds a run of another recipe"),
+        (("train", "my-recipe.toml", "--run", "other.toml/run"), "Not a directory: 'other.toml/run'"),
         (("publish", "runs/my-recipe", "--models", "elsewhere"), "manifest.schema.json is missing"),
         (("compare", "runs/my-recipe", "--size", "100"), "--size must be a multiple of 32"),
         (("compare", "runs/my-recipe", "--share", "1.5"), "--share is of the dense network's MACs"),
