@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,12 @@ class Loader:
         if not self.models_dir.is_dir():
             log.error("the models folder %s does not exist: set POLYPRUNE_MODELS_DIR", self.models_dir.resolve())
             return {}
-        folders = [folder for name in _folders(self.models_dir) for folder in _folders(name)]
+        try:
+            names = _folders(self.models_dir)
+        except OSError as error:
+            log.error("the models folder %s cannot be listed: %s", self.models_dir.resolve(), error.strerror)
+            return {}
+        folders = [folder for name in names for folder in _versions(name)]
         return {_readable(f"{folder.parent.name}/{folder.name}"): folder for folder in folders}
 
     def attempt(self, name: str, folder: Path) -> Model | Refusal:
@@ -74,9 +80,15 @@ def _readable(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def _folders(parent: Path) -> list[Path]:
+def _versions(name: Path) -> list[Path]:
+    """A model's version folders; one of no version where they cannot be listed, for the model to be seen as refused."""
     try:
-        return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError as error:  # unreadable, or gone since it was listed
-        log.error("the folder %s cannot be listed: %s", parent, error.strerror)
-        return []
+        return _folders(name)
+    except OSError:
+        return [name / "?"]
+
+
+def _folders(parent: Path) -> list[Path]:
+    """Its folders, and what may be some: links that lead nowhere, or where this process may not look."""
+    entries = [path for path in parent.iterdir() if not path.name.startswith(".")]
+    return sorted(path for path in entries if os.path.isdir(path) or not os.path.exists(path))

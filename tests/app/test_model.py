@@ -146,6 +146,25 @@ def test_link_within_the_models_folder_is_fine(tmp_path: Path) -> None:
     assert [model.id for model in scan(tmp_path).ready] == ["red/1"]
 
 
+@pytest.mark.parametrize("target", ["gone", "n" * 300])  # of the second not even its absence can be found out
+def test_link_to_where_nobody_can_look_is_refused_and_stops_no_other(tmp_path: Path, target: str) -> None:
+    write_model(tmp_path, "red")
+    (tmp_path / "lost").symlink_to(target)
+    (tmp_path / "red" / "2").symlink_to(target)
+    found = scan(tmp_path)
+    assert [model.id for model in found.ready] == ["red/1"]
+    assert [refusal.id for refusal in found.refused] == ["lost/?", "red/2"]
+    assert all("not readable" in refusal.reason for refusal in found.refused)
+
+
+def test_files_beside_the_models_are_no_models(tmp_path: Path) -> None:
+    write_model(tmp_path, "red")
+    (tmp_path / "README.md").write_text("notes")
+    (tmp_path / "linked.md").symlink_to("README.md")
+    (tmp_path / "red" / "notes.txt").write_text("notes")
+    assert [entry.id for entry in scan(tmp_path).entries()] == ["red/1"]
+
+
 def test_highest_version_serves_and_each_can_be_named(tmp_path: Path) -> None:
     for version in ("2", "10", "9"):
         write_model(tmp_path, "red", version)
