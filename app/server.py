@@ -71,6 +71,19 @@ class Server(uvicorn.Server):
         self.should_exit = self.force_exit = self._told
         self._told = True
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does it, and say which settings to change where nothing can be listened on."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn has logged the system's own words
+            log.error(
+                "POLYPRUNE_HOST and POLYPRUNE_PORT: expected an address of this machine and a port that is free, "
+                "got %r and %d",
+                self.config.host,
+                self.config.port,
+            )
+            raise
+
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to stop accepting."""
         if self._told and self._stop_at == math.inf:

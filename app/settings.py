@@ -22,7 +22,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    host: Annotated[str, Field(description="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1, description="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="TCP port to listen on; 0 for any free one.")] = 8000
     models_dir: Annotated[Path, Field(description="Folder of the model folders, `<name>/<version>/`.")] = Path("models")
     default_model: Annotated[
@@ -218,6 +218,13 @@ class Settings(BaseSettings):
     log_format: Annotated[Literal["text", "json"], Field(description="`json`: one object a line, times in UTC.")] = (
         "text"
     )
+
+    @field_validator("models_dir", "tensorrt_cache", "data_dir", "keys_file", mode="before")
+    @classmethod
+    def _is_named(cls, path: object) -> object:
+        if path == "":  # pathlib takes it for the folder that the service was started in
+            raise ValueError("Expected a path: unset it, or name one")
+        return path
 
     @field_validator("require_gpu")
     @classmethod

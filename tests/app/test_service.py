@@ -8,6 +8,7 @@ import math
 import os
 import re
 import signal
+import socket
 import sys
 import tomllib
 from pathlib import Path
@@ -308,6 +309,23 @@ def test_proxies_that_never_match_are_refused(proxies: str, words: str) -> None:
 @pytest.mark.parametrize("proxies", ["", "*", "127.0.0.1", "10.0.0.0/8 , ::1,2001:db8::/32", "10.0.0.0/255.0.0.0"])
 def test_proxies_that_are_addresses_or_networks(proxies: str) -> None:
     assert Settings(trusted_proxies=proxies).trusted_proxies == proxies
+
+
+@pytest.mark.parametrize("name", ["host", "models_dir", "data_dir", "keys_file", "tensorrt_cache"])
+def test_an_empty_place_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be every address of the machine, or the working directory."""
+    monkeypatch.setenv(f"POLYPRUNE_{name.upper()}", "")
+    with pytest.raises(ValidationError, match=name):
+        Settings()
+
+
+def test_command_line_names_the_settings_of_a_port_that_is_taken(models_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = start(models_dir, POLYPRUNE_PORT=str(taken.getsockname()[1]))
+        _, text = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "POLYPRUNE_HOST and POLYPRUNE_PORT: expected an address of this machine and a port that is free" in text
+    assert "Traceback" not in text
 
 
 def test_command_line_names_a_bad_setting(tmp_path: Path) -> None:
