@@ -22,8 +22,9 @@ def read(path: Path, limit: int) -> bytes:
     """
     try:
         with open(path, "rb", opener=_without_waiting) as file:
-            _check(path.name, os.fstat(file.fileno()), limit)
-            return file.read(limit)
+            status = os.fstat(file.fileno())
+            _check(path.name, status, limit)
+            return file.read(status.st_size)  # read(limit) would ask for so much memory first
     except OSError as error:
         raise ModelRefused(f"{path.name} is not readable: {error.strerror}") from error
 

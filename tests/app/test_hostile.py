@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from app import model, registry
+from app import files, model, registry
 from app.loader import Loader, Refusal
 from tests import memory
 from tests.bombs import ATTACKS
@@ -313,6 +314,19 @@ def test_a_link_to_itself_is_refused(tmp_path: Path, name: str) -> None:
     (folder / name).unlink()
     (folder / name).symlink_to(name)
     assert name in refusal(folder) or "Symlink loop" in refusal(folder)
+
+
+def test_reading_takes_memory_for_what_is_there(tmp_path: Path) -> None:
+    """And not for what might be: under `ulimit -v` or without overcommitment no model would be ready."""
+    write_model(tmp_path, "red")
+    tracemalloc.start()
+    try:
+        content = files.read(tmp_path / "red" / "1" / "model.onnx", files.MAX_GRAPH_BYTES)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(content) < 2**20
+    assert peak < 2**22
 
 
 @pytest.mark.parametrize(("name", "most"), [("manifest.json", 2**22), ("model.onnx", 2**31), ("golden.npz", 2**27)])
