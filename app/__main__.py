@@ -15,11 +15,13 @@ from app.main import create_app, drain, end_streams
 from app.server import Server
 from app.settings import PREFIX, Settings
 
+STANDARD_ERROR = 2  # the last of the three file descriptors
 STARTUP_FAILED = 3  # as uvicorn's own command exits
 
 
 def main() -> None:
     """Run until SIGINT or SIGTERM; frames in flight are answered first."""
+    _fill_standard_streams()
     chosen = _settings()
     logs.configure(chosen.log_level, chosen.log_format)
     for name in settings.unknown_names():
@@ -40,6 +42,13 @@ def main() -> None:
     # The interpreter would wait for the threads of frames that were cut off, and they for the end of their work.
     logging.shutdown()
     os._exit(0)
+
+
+def _fill_standard_streams() -> None:
+    """Where the process was started without them, so that no socket takes their numbers, which C libraries write to."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        pass
+    os.close(descriptor)
 
 
 def _settings() -> Settings:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,7 +19,7 @@ import pytest
 from tests.app.test_load import FRAME, URL, post_slow, until
 from tests.app.test_problems import check
 from tests.app.test_stream import open_stream
-from tests.process import process
+from tests.process import ROOT, process
 from tests.synthetic import SIZE, encode, endless_graph, write_model, write_pair
 
 # One that the endless graph never has done with.
@@ -58,6 +61,23 @@ def test_second_signal_ends_at_once(models_dir: Path) -> None:
         until_it_drains(client)
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=20) == 0
+
+
+def test_without_standard_streams(models_dir: Path) -> None:
+    """As some supervisors start it. Sockets in their places broke off the end with a signal."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    settings = {"POLYPRUNE_MODELS_DIR": str(models_dir), "POLYPRUNE_PORT": port}
+    command = ["sh", "-c", 'exec "$0" -m app <&- >&- 2>&-', sys.executable]
+    running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings})
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=10)) as client:
+            assert client.post(URL, content=FRAME).status_code == 200
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 0
+    finally:
+        running.kill()
+        running.wait()
 
 
 def test_request_that_never_ends_is_cut_off(models_dir: Path) -> None:
