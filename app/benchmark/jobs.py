@@ -19,6 +19,9 @@ from app.device import Preference
 from app.errors import BenchmarkRunning, NoResult, PolypruneError, ResultsUnavailable
 from app.model import Model
 
+# For the round that is under way when the service stops: most take less, and a stop waits for no other.
+STOP_SECONDS = 2.0
+
 log = logging.getLogger(__name__)
 
 
@@ -143,12 +146,13 @@ class Benchmarks:
         self.store.delete(benchmark_id)
 
     def close(self) -> None:
-        """Stop what runs, after its current round, and close the store."""
+        """Stop what runs, after its current round if that is over soon, and close the store."""
         job, thread = self._running, self._thread
-        if job is not None:
+        if job is not None and thread is not None:
             job.stop.set()
-        if thread is not None:
-            thread.join()
+            thread.join(STOP_SECONDS)
+            if thread.is_alive():
+                log.warning("benchmark %s is cut off in the middle of a round, and not kept", job.id)
         self.store.close()
 
     def _in_memory(self, benchmark_id: str) -> Outcome | None:

@@ -149,6 +149,16 @@ def test_frame_of_a_stream_is_cut_off_too(tmp_path: Path, end: str) -> None:
         assert running.wait(timeout=20) == 0
 
 
+def test_benchmark_whose_round_does_not_end_is_cut_off_too(tmp_path: Path) -> None:
+    write_model(write_pair(tmp_path), "red-endless", graph=endless_graph())
+    with process(tmp_path) as (running, client, log):
+        frame = {"file": ("white.png", WHITE, "image/png")}
+        assert client.post("/benchmark", data={"models": "red-endless"}, files=frame).status_code == 202
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=20) == 0
+    assert any("is cut off in the middle of a round" in line for line in log)
+
+
 def until_logged(log: list[str], words: str) -> None:
     while not any(words in line for line in log):
         time.sleep(0.005)
