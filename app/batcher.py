@@ -27,6 +27,9 @@ from app.device import DeviceOptions
 from app.engine import Engine, Port
 from app.errors import Draining
 
+# When the service stops, frames were answered or cut off before: what still runs here may hang with its device.
+END_SECONDS = 2.0
+
 T = TypeVar("T")
 Check = Callable[[Engine, int], None]
 
@@ -122,9 +125,9 @@ class Instance:
         """End when all that was asked for is done."""
         self._calls.put(None)
 
-    def join(self) -> None:
-        """Wait for the end."""
-        self._thread.join()
+    def join(self, over: float) -> None:
+        """Wait for the end, or until this reading of `time.monotonic`."""
+        self._thread.join(max(0.0, over - time.monotonic()))
 
 
 class Batcher:
@@ -187,10 +190,11 @@ class Batcher:
         return answers[0][None] if len(answers) == 1 else np.stack(answers)
 
     def close(self) -> None:
-        """Serve the frames that wait, and end."""
+        """Serve the frames that wait, and end. A run that takes longer than END_SECONDS is not waited for."""
         self._line.close()
+        over = time.monotonic() + END_SECONDS
         for instance in self._instances:
-            instance.join()
+            instance.join(over)
 
 
 def _let_go(line: Line, instances: list[Instance]) -> None:

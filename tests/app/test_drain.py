@@ -109,12 +109,13 @@ def test_no_new_connections_while_a_stream_ends(tmp_path: Path) -> None:
         running.kill()
 
 
+@pytest.mark.parametrize("batches", [{}, {"POLYPRUNE_BATCH_DELAY_MS": "0"}], ids=["alone", "batches"])
 @pytest.mark.parametrize("end", ["grace", "second signal"])
-def test_frame_that_is_worked_on_is_cut_off(tmp_path: Path, end: str) -> None:
+def test_frame_that_is_worked_on_is_cut_off(tmp_path: Path, end: str, batches: dict[str, str]) -> None:
     """And all else is ended in order: the app's own shutdown has run."""
     write_model(write_pair(tmp_path), "red-endless", graph=endless_graph())
     drain = "600" if end == "second signal" else "0"
-    times = {"POLYPRUNE_DRAIN_SECONDS": drain, "POLYPRUNE_GRACE_SECONDS": "1"}
+    times = {"POLYPRUNE_DRAIN_SECONDS": drain, "POLYPRUNE_GRACE_SECONDS": "1", **batches}
     with ThreadPoolExecutor() as pool:
         with process(tmp_path, **times) as (running, client, log):
             endless = pool.submit(post_endless, client)
