@@ -76,7 +76,8 @@ class Registry:
         if reference is not None:
             raise UnknownModel(self._explain(reference))
         raise NoModelReady(
-            f"The default model {self._default!r} is not ready: name another with model=, or see /readyz."
+            f"The default model is not ready. {self._explain(self._default)}: name one of them with model=; or the "
+            "operator chooses one with PUT /v1/models/default or POLYPRUNE_DEFAULT_MODEL."
         )
 
     def preferred_pruned(self) -> Model:
@@ -175,6 +176,8 @@ def load_all(loader: Loader, default: str | None = None) -> Registry:
     """As `scan`, with a loader that has more to say."""
     outcomes = [loader.attempt(name, folder) for name, folder in loader.listing().items()]
     registry = Registry([], [], default).tried(outcomes)
-    if not registry.ready:
-        log.error("no model is ready in %s", loader.models_dir.resolve())
+    try:
+        registry.resolve()
+    except NoModelReady as error:
+        log.error("%s: %s", loader.models_dir.resolve(), error)
     return registry

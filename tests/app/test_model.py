@@ -165,6 +165,13 @@ def test_files_beside_the_models_are_no_models(tmp_path: Path) -> None:
     assert [entry.id for entry in scan(tmp_path).entries()] == ["red/1"]
 
 
+def test_a_default_that_is_not_there_is_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_model(tmp_path, "red")
+    scan(tmp_path, default="rde")
+    assert "Model 'rde' is not here. Ready: red/1" in caplog.text
+    assert "POLYPRUNE_DEFAULT_MODEL" in caplog.text
+
+
 def test_highest_version_serves_and_each_can_be_named(tmp_path: Path) -> None:
     for version in ("2", "10", "9"):
         write_model(tmp_path, "red", version)

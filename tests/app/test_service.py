@@ -84,7 +84,8 @@ def test_ready_in_spite_of_refused_folders(mixed: httpx.Client) -> None:
 
 def test_not_ready_without_the_default(serve: Serve) -> None:
     client = serve(default_model="absent")
-    check(client.get("/readyz"), 503, "no-model-ready")
+    problem = check(client.get("/readyz"), 503, "no-model-ready")
+    assert "Model 'absent' is not here. Ready: red-dense/1, red-pruned/1: name one" in problem["detail"]
     assert (client.head("/readyz").status_code, client.head("/readyz").content) == (503, b"")
     check(client.post("/v1/segment", files={"file": encode(colonoscopy())}), 503, "no-model-ready")
     sent = {"params": {"model": "red-dense"}, "files": {"file": encode(colonoscopy())}}
