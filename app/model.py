@@ -91,7 +91,10 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(files.read(folder / "manifest.json", files.MAX_MANIFEST_BYTES))
     except ValidationError as error:
-        raise ModelRefused(f"manifest.json is not readable: {_first_line(error)}") from error
+        raise ModelRefused(
+            f"manifest.json is not readable: {_first_line(error)}: publish the folder again, or update the service "
+            "where a newer `pruning` wrote it."
+        ) from error
     promised, found = f"{manifest.name}/{manifest.version}", f"{folder.parent.name}/{folder.name}"
     if promised != found:
         raise ModelRefused(f"manifest.json is that of {promised}, but the folder is {found}: rename one of them.")

@@ -64,6 +64,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "manifest not text": (lambda f: (f / "manifest.json").write_bytes(b"\xff\0"), "manifest.json is not readable"),
     "manifest lacks a field": (lambda f: edit_manifest(f, threshold=None), "threshold"),
     "manifest has a stray field": (lambda f: edit_manifest(f, thresold=0.5), "thresold"),
+    "manifest of a later version": (
+        lambda f: edit_manifest(f, schema_version=2),
+        "schema_version: Input should be 1: publish the folder again, or update the service",
+    ),
     "other name": (lambda f: edit_manifest(f, name="other"), "that of other/1, but the folder is broken/1"),
     "name is a path": (lambda f: edit_manifest(f, name="../red-dense"), "name"),
     "graph missing": (lambda f: (f / "model.onnx").unlink(), "model.onnx is not readable: No such file"),
