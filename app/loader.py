@@ -12,6 +12,8 @@ from app.device import DEFAULT, DeviceOptions, Preference
 from app.errors import ModelRefused
 from app.model import Model, load
 
+UNLISTED = "?"  # the version of a model whose versions cannot be listed
+
 log = logging.getLogger(__name__)
 
 
@@ -85,7 +87,7 @@ def _versions(name: Path) -> list[Path]:
     try:
         return _folders(name)
     except OSError:
-        return [name / "?"]
+        return [name / UNLISTED]
 
 
 def _folders(parent: Path) -> list[Path]:

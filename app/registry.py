@@ -14,7 +14,7 @@ from typing import Literal
 
 from app.device import Preference
 from app.errors import NoModelReady, UnknownModel
-from app.loader import Loader, Refusal
+from app.loader import UNLISTED, Loader, Refusal
 from app.model import Model
 
 log = logging.getLogger(__name__)
@@ -135,9 +135,13 @@ class Registry:
         )
 
     def found(self, ids: Collection[str]) -> Registry:
-        """With nothing said of folders that are gone; what is ready serves on from memory."""
+        """With nothing said of folders that are gone; what is ready serves on from memory.
+
+        What was unloaded stays so where its folder cannot be listed, too: it may be there.
+        """
         refused = [refusal for refusal in self.refused if refusal.id in ids]
-        return Registry(self.ready, refused, self._default, set(self.unloaded) & set(ids))
+        unloaded = {id_ for id_ in self.unloaded if id_ in ids or f"{id_.split('/')[0]}/{UNLISTED}" in ids}
+        return Registry(self.ready, refused, self._default, unloaded)
 
     def with_default(self, reference: str) -> Registry:
         """With another default. Raises as `resolve` does."""

@@ -226,6 +226,19 @@ def test_rescan_while_the_folder_is_away_changes_nothing(serve: Serve, folder: P
     assert states(client)["red-pruned/2"] == "unloaded"
 
 
+def test_rescan_while_one_model_cannot_be_listed_forgets_no_unload(serve: Serve, folder: Path, tmp_path: Path) -> None:
+    client = serve(model_control="open", models_dir=folder)
+    assert client.post("/v1/models/red-dense/unload").status_code == 200
+    (folder / "red-dense").rename(tmp_path / "away")
+    (folder / "red-dense").symlink_to("nowhere")
+    assert client.post("/v1/models/rescan").status_code == 200
+    assert states(client)["red-dense/?"] == "refused"
+    (folder / "red-dense").unlink()
+    (tmp_path / "away").rename(folder / "red-dense")
+    assert client.post("/v1/models/rescan").status_code == 200
+    assert states(client) == {"red-pruned/1": "ready", "red-dense/1": "unloaded"}
+
+
 def test_loads_wait_for_each_other(serve: Serve, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = serve(model_control="open", models_dir=folder)
     names = [f"red-{number}" for number in range(8)]
