@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -67,7 +68,14 @@ class Server(uvicorn.Server):
         self._stop_at = math.inf
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  (uvicorn's signature)
-        """Note a signal. uvicorn's own handler has it raised again at the end, and the exit status is not 0 then."""
+        """Note a signal. uvicorn's own handler has it raised again at the end, and the exit status is not 0 then.
+
+        During the start nothing is in flight, and models that load may take minutes: the process ends at once.
+        """
+        if not self.started:
+            log.info("told to stop during the start")
+            logging.shutdown()
+            os._exit(0)
         self.should_exit = self.force_exit = self._told
         self._told = True
 

@@ -19,7 +19,7 @@ import pytest
 from tests.app.test_load import FRAME, URL, post_slow, until
 from tests.app.test_problems import check
 from tests.app.test_stream import open_stream
-from tests.process import ROOT, process
+from tests.process import ROOT, process, start
 from tests.synthetic import SIZE, encode, endless_graph, write_model, write_pair
 
 # One that the endless graph never has done with.
@@ -61,6 +61,22 @@ def test_second_signal_ends_at_once(models_dir: Path) -> None:
         until_it_drains(client)
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=20) == 0
+
+
+def test_a_start_that_takes_long_is_broken_off(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, "red-endless", graph=endless_graph())
+    white = np.full((SIZE, SIZE, 3), 255, np.uint8)
+    np.savez(folder / "golden.npz", frame=white, probability=np.ones((SIZE, SIZE), np.float32))
+    starting = start(tmp_path)
+    assert starting.stderr is not None
+    try:
+        assert any("Waiting for application startup" in line for line in starting.stderr)
+        starting.send_signal(signal.SIGTERM)
+        assert starting.wait(timeout=20) == 0
+    finally:
+        starting.kill()
+        starting.wait()
+        starting.stderr.close()
 
 
 def test_without_standard_streams(models_dir: Path) -> None:
