@@ -18,12 +18,13 @@ from app.model import Model
 from app.outputs import OUTPUTS, Name, SegmentQuery
 from app.render import FeatureCollection, Report
 from app.routes.body import FILE, MULTIPART, Upload, read_frames
+from app.routes.direct import Direct
 from app.routes.problems import Problem, describe, documented
 from app.routes.segment import BINARY_SCHEMA, MODEL_HEADERS, model_headers, work
 from app.routes.services import Serviced, Services
 
 PATH = "/v1/segment/batch"
-router = APIRouter(tags=["segmentation"])
+router = APIRouter(tags=["segmentation"], route_class=Direct)
 log = logging.getLogger(__name__)
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app import errors, machine
@@ -23,6 +23,7 @@ from app.errors import BadBody, BadParameter, UnsupportedMediaType
 from app.model import Model
 from app.registry import Registry
 from app.routes.body import FILE, FRAME_ERRORS, JSON, MAX_JSON_BYTES, MULTIPART, media_type, read_bytes, read_form
+from app.routes.once import check_once, each_once
 from app.routes.problems import describe_validation, documented
 from app.routes.services import Serviced, Services
 from app.settings import Settings
@@ -102,6 +103,7 @@ STARTED: dict[int | str, dict[str, Any]] = {
 
 Id = Annotated[str, Path(max_length=64)]
 STORED = (errors.UnknownBenchmark, errors.ResultsUnavailable, BadParameter)
+LISTED = documented(errors.ResultsUnavailable, BadParameter)
 
 
 def _file(media_type: str) -> dict[int | str, dict[str, Any]]:
@@ -125,7 +127,7 @@ async def start_benchmark(request: Request, response: Response, services: Servic
     return Started(id=job.id)
 
 
-@router.get("/benchmark", responses=documented(errors.ResultsUnavailable, BadParameter))
+@router.get("/benchmark", responses=LISTED, dependencies=[Depends(each_once)])
 async def list_benchmarks(query: Annotated[ListQuery, Query()], services: Serviced) -> Listing:
     """List benchmarks that are over."""
     benchmarks = services.benchmarks
@@ -143,7 +145,7 @@ async def list_benchmarks(query: Annotated[ListQuery, Query()], services: Servic
     return await to_thread.run_sync(work)  # not in_worker: a file's lock may be waited for, and frames must not wait
 
 
-@router.get("/benchmark/trends", responses=documented(errors.ResultsUnavailable, BadParameter))
+@router.get("/benchmark/trends", responses=LISTED, dependencies=[Depends(each_once)])
 async def list_trends(query: Annotated[TrendQuery, Query()], services: Serviced) -> Trends:
     """Show how each ratio went on from benchmark to benchmark, of the same models on the same machine."""
     return Trends(trends=await to_thread.run_sync(lambda: services.benchmarks.store.trends(model=query.model)))
@@ -205,10 +207,11 @@ async def _read(request: Request, limit: int) -> tuple[Any, bytes | None]:
 
 
 def _field(name: str, values: list[str]) -> str | list[str]:
-    """Lists may be repeated, or hold several after commas; of other fields the last counts."""
+    """Lists may be repeated, or hold several after commas. Raises BadParameter for another field that comes twice."""
     if name in LISTS:
         return [part.strip() for value in values for part in value.split(",")]
-    return values[-1]
+    check_once([name] * len(values))
+    return values[0]
 
 
 def _spec(asked: Any, settings: Settings) -> Spec:

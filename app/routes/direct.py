@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from app.errors import BadParameter
+from app.routes.once import once
 from app.routes.problems import describe_validation
 from app.routes.services import services_of
 
@@ -25,13 +26,13 @@ class Direct(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Makes what is called for each request. BadParameter is raised for a query that the model refuses."""
+        """Makes what is called for each request. It raises BadParameter for what `once` or the query refuses."""
         function = self.endpoint
         query: type[BaseModel] = get_type_hints(function)["query"]
 
         async def handle(request: Request) -> Response:
             try:
-                asked = query.model_validate(dict(request.query_params))
+                asked = query.model_validate(once(request.query_params))
             except ValidationError as error:
                 raise BadParameter(describe_validation(error)) from error
             response: Response = await function(request=request, query=asked, services=await services_of(request))

@@ -21,9 +21,10 @@ from starlette.datastructures import QueryParams
 
 from app import message, spans
 from app.clock import Clock
-from app.errors import NoModelReady, PolypruneError, TooManyStreams, UnknownModel
+from app.errors import BadParameter, NoModelReady, PolypruneError, TooManyStreams, UnknownModel
 from app.message import Failure, Header
 from app.model import Model
+from app.routes.once import once
 from app.routes.problems import Problem, describe, describe_validation
 from app.routes.services import Serviced, Services
 from app.routes.socket import Ended, Socket
@@ -70,7 +71,9 @@ async def _open(socket: Socket, websocket: WebSocket, services: Services) -> Non
 
 def _parse(parameters: QueryParams) -> StreamQuery:
     try:
-        return StreamQuery.model_validate(dict(parameters))
+        return StreamQuery.model_validate(once(parameters))
+    except BadParameter as error:
+        raise Ended(message.POLICY, str(error)) from error
     except ValidationError as error:
         raise Ended(message.POLICY, describe_validation(error)) from error
 

@@ -143,6 +143,7 @@ def test_bytes_and_pixels_are_limited(serve: Serve) -> None:
         ({"files": {"file": (None, GOOD)}}, 422, "bad-body"),
         ({"files": {"file": GOOD}, "params": {"model": "absent"}}, 404, "unknown-model"),
         ({"files": {"file": GOOD}, "params": {"output": "gif"}}, 422, "bad-parameter"),
+        ({"files": {"file": GOOD}, "params": {"output": ["json", "mask"]}}, 422, "bad-parameter"),
     ],
 )
 def test_bad_requests(client: httpx.Client, sent: dict[str, Any], status: int, slug: str) -> None:

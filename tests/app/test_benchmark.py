@@ -225,6 +225,12 @@ def test_bad_parameters(client: httpx.Client, body: object) -> None:
     check(client.post(URL, json=body), 422, "bad-parameter")
 
 
+def test_a_field_that_is_no_list_comes_once(client: httpx.Client) -> None:
+    files = {"file": ("frame.png", encode(split_frame()))}
+    sent = {"data": {"iterations": ["1", "2"]}, "files": files}
+    assert "iterations" in check(client.post(URL, **sent), 422, "bad-parameter")["detail"]
+
+
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 60_000])
 def test_bad_json(client: httpx.Client, body: bytes) -> None:
     check(client.post(URL, content=body, headers={"content-type": "application/json"}), 422, "bad-body")

@@ -177,6 +177,7 @@ def test_no_model_at_all(serve: Serve, tmp_path: Path) -> None:
         ({"output": "mask"}, 422, "bad-parameter"),
         ({"model": "red-dense"}, 422, "bad-parameter"),
         ({"threshold": 2}, 422, "bad-parameter"),
+        ({"peak": [0, 1]}, 422, "bad-parameter"),
         ({"dense": "absent"}, 404, "unknown-model"),
         ({"pruned": "../x"}, 404, "unknown-model"),
     ],

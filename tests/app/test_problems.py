@@ -76,9 +76,10 @@ def test_bad_frames(client: httpx.Client, way: str, body: bytes, status: int, sl
         ({"threshold": "half"}, "threshold"),
         ({"output": "png"}, "output"),
         ({"treshold": "0.5"}, "treshold"),
+        ({"threshold": ["0.1", "0.9"]}, "threshold"),
     ],
 )
-def test_bad_parameters(client: httpx.Client, params: dict[str, str], names: str) -> None:
+def test_bad_parameters(client: httpx.Client, params: dict[str, str | list[str]], names: str) -> None:
     problem = check(client.post(URL, params=params, content=FRAME, headers=RAW), 422, "bad-parameter")
     assert problem["detail"].startswith(f"{names}: ")
 

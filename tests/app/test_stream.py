@@ -38,7 +38,7 @@ JPEG = encode(colonoscopy(), "JPEG", quality=95)
 
 def open_stream(client: httpx.Client, **parameters: Any) -> ClientConnection:
     """A stream with these parameters; one that is not read fills up soon."""
-    url = f"{client.base_url}/v1/stream?{urlencode(parameters)}".replace("http://", "ws://", 1)
+    url = f"{client.base_url}/v1/stream?{urlencode(parameters, doseq=True)}".replace("http://", "ws://", 1)
     return connect(url.replace("//v1", "/v1"), compression=None, max_queue=1, max_size=None, close_timeout=5)
 
 
@@ -278,6 +278,7 @@ def test_of_many_specks_the_largest_are_followed(client: httpx.Client) -> None:
         ({"smooth": 1}, "smooth: Input should be less than 1"),
         ({"output": "overlay"}, "output: Input should be 'mask', 'bits' or 'json'"),
         ({"treshold": 0.5}, "treshold: Extra inputs are not permitted"),
+        ({"threshold": [0.1, 0.9]}, "threshold: came more than once"),
     ],
 )
 def test_bad_parameters_close_with_the_reason(client: httpx.Client, parameters: dict, part: str) -> None:
