@@ -137,6 +137,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         await super().run_asgi()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
+    async def send(self, message: Any) -> None:
+        """Pass a message of the app on. An HTTP answer in full ends the opening, which uvicorn logs as an error."""
+        await super().send(message)
+        self.handshake_complete |= self.close_sent
+
     def handle_ping(self) -> None:
         """Answer, or once the client reads again."""
         if self.writable.is_set():

@@ -149,6 +149,11 @@ def test_refusals_have_the_address_and_no_name(entries: list[dict[str, Any]]) ->
     assert "key" not in entry
 
 
+def test_refusals_are_no_errors_of_the_service(entries: list[dict[str, Any]]) -> None:
+    assert {line["status"] for line in entries if line.get("route") == "unmatched"} >= {401, 404}
+    assert not [line for line in entries if line["level"] == "error"]
+
+
 def test_probes_are_for_the_debug_level(entries: list[dict[str, Any]]) -> None:
     levels = {entry["route"]: entry["level"] for entry in entries if "route" in entry}
     assert (levels["/healthz"], levels["/v1/segment"]) == ("debug", "info")
