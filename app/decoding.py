@@ -48,6 +48,13 @@ def decode(
     yield frames.decode(data, max_pixels=max_pixels, at_least=at_least)
 
 
+def whole(frame: Frame, data: bytes, *, max_pixels: int, number: int | None = None) -> Frame:
+    """The frame with all of its pixels: decoded again from its file where `at_least` had it reduced; as `decode`."""
+    if frame.pixels.shape[:2] == (frame.height, frame.width):
+        return frame
+    return next(decode(data, max_pixels=max_pixels, number=number))
+
+
 def decode_first(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | None = None) -> Frame:
     """The first frame; as `decode`."""
     return next(decode(data, max_pixels=max_pixels, at_least=at_least))

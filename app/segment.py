@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from app import decoding
 from app.clock import Clock
-from app.decoding import decode
 from app.fit import Fit
 from app.frames import Frame
 from app.lesions import Segmentation, cap_unsure
@@ -39,7 +39,7 @@ def segment(
         data: an image file, or a DICOM object.
         clock: takes the time of each stage.
         marking: what counts as polyp; what it leaves open is the manifest's.
-        whole: keep all pixels of the frame, as an overlay needs them.
+        whole: have all pixels of the frame in the end, as an overlay needs them; the network sees the same without.
         max_pixels: frames with more are refused by their header.
         number: of a DICOM object's frame, from 1.
         every: without a number, segment each frame of a DICOM object, and refuse any other file.
@@ -49,10 +49,15 @@ def segment(
         FrameError: the frame cannot be used.
         BadParameter: the file has no frame of this number.
     """
-    at_least = None if whole else (model.manifest.input.height, model.manifest.input.width)
-    pictures = decode(data, max_pixels=max_pixels, at_least=at_least, number=number, every=every, max_frames=max_frames)
+    at_least = model.manifest.input.height, model.manifest.input.width
+    pictures = decoding.decode(
+        data, max_pixels=max_pixels, at_least=at_least, number=number, every=every, max_frames=max_frames
+    )
     segmentations = (segment_frame(frame, model, clock, marking=marking) for frame in _timed(pictures, clock))
     first = next(segmentations)
+    if whole:
+        with clock.stage("decode"):
+            first = replace(first, frame=decoding.whole(first.frame, data, max_pixels=max_pixels, number=number))
     return replace(first, further=tuple(segmentation.mask for segmentation in segmentations))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from app import errors, outputs, render
 from app.clock import Clock
-from app.decoding import decode_first
+from app.decoding import decode_first, whole
 from app.errors import BadParameter
 from app.marking import Marking
 from app.model import Model
@@ -79,7 +80,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 @router.post("/v1/compare", response_class=Response, responses=ANSWERS, openapi_extra=BODY)
 async def compare_models(request: Request, query: Annotated[CompareQuery, Query()], services: Serviced) -> Response:
-    """Run two models on one frame, which is decoded once, and show where their masks differ.
+    """Run two models on one frame, as each would see it alone, and show where their masks differ.
 
     Dice is 2 |A and B| / (|A| + |B|), and 1 for two empty masks. Times are of this one run: `/benchmark` measures.
     """
@@ -111,26 +112,27 @@ def choose(registry: Registry, query: CompareQuery) -> tuple[Model, Model]:
 
 def _work(data: bytes, dense: Model, pruned: Model, query: CompareQuery, clock: Clock, services: Services) -> bytes:
     clock.mark("queue")
+    most = services.settings.max_pixels
     with clock.stage("decode"):
-        frame = decode_first(data, max_pixels=services.settings.max_pixels, at_least=_size(dense, pruned, query))
+        sizes = dict.fromkeys((_size(dense), _size(pruned)))
+        frames = {size: decode_first(data, max_pixels=most, at_least=size) for size in sizes}
     own = (Clock(), Clock())
     with clock.stage("dense"):
-        of_dense = segment_frame(frame, dense, own[0], marking=query)
+        of_dense = segment_frame(frames[_size(dense)], dense, own[0], marking=query)
     with clock.stage("pruned"):
-        of_pruned = segment_frame(frame, pruned, own[1], marking=query)
+        of_pruned = segment_frame(frames[_size(pruned)], pruned, own[1], marking=query)
     for model, timed in zip((dense, pruned), own, strict=True):
         services.metrics.frame_done(model.id, "compare", timed)
-    pair = Pair(of_dense, of_pruned)
-    with clock.stage("render"):
-        if query.output == "picture":
-            return render.pair_picture(pair, query.format)
-        reports = (render.report(of_dense, dense, own[0]), render.report(of_pruned, pruned, own[1]))
-        return render.pair_report(pair, *reports, clock).model_dump_json().encode()
-
-
-def _size(dense: Model, pruned: Model, query: CompareQuery) -> tuple[int, int] | None:
-    """Height and width that both networks need; a picture needs the whole frame."""
     if query.output == "picture":
-        return None
-    inputs = (dense.manifest.input, pruned.manifest.input)
-    return max(spec.height for spec in inputs), max(spec.width for spec in inputs)
+        with clock.stage("decode"):
+            of_dense = replace(of_dense, frame=whole(of_dense.frame, data, max_pixels=most))
+        with clock.stage("render"):
+            return render.pair_picture(Pair(of_dense, of_pruned), query.format)
+    with clock.stage("render"):
+        reports = (render.report(of_dense, dense, own[0]), render.report(of_pruned, pruned, own[1]))
+        return render.pair_report(Pair(of_dense, of_pruned), *reports, clock).model_dump_json().encode()
+
+
+def _size(model: Model) -> tuple[int, int]:
+    """Height and width that its network needs."""
+    return model.manifest.input.height, model.manifest.input.width

@@ -150,8 +150,9 @@ def test_networks_of_two_sizes_see_what_each_sees_alone(serve: Serve, tmp_path: 
     client = serve(models_dir=tmp_path)
     sent = {"files": {"file": encode(colonoscopy(960, 1280), "JPEG")}}
     both = client.post(URL, **sent).json()
-    single = client.post("/v1/segment", params={"output": "json", "model": "large"}, **sent).json()
-    assert both["pruned"]["mask"] == single["mask"]
+    for side, model in (("dense", "small"), ("pruned", "large")):
+        single = client.post("/v1/segment", params={"output": "json", "model": model}, **sent).json()
+        assert both[side]["mask"] == single["mask"]
 
 
 def test_no_pruned_model(serve: Serve, tmp_path: Path) -> None:

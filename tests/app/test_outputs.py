@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from app import lesions, render
 from app.clock import Clock
@@ -19,7 +19,7 @@ from app.render import FeatureCollection, Report
 from app.render.report import Rle
 from tests.app.test_problems import check
 from tests.app.test_rings import filled, signed_area
-from tests.synthetic import SIZE, colonoscopy, decode, encode, whole
+from tests.synthetic import SIZE, blocks, colonoscopy, decode, encode, whole
 
 URL = "/v1/segment"
 PICTURED = [name for name, output in OUTPUTS.items() if not output.every]  # what any picture is answered with
@@ -103,6 +103,17 @@ def test_overlay_options(client: httpx.Client) -> None:
     overlay = decode(answer.content)
     assert (overlay[marked] == (0, 0, 255)).all()
     np.testing.assert_array_equal(overlay[~marked], colonoscopy(240, 320)[~marked])
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_overlay_has_the_mask_of_a_frame_that_the_network_sees_reduced(client: httpx.Client, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    frame = encode(blocks(600, 801, 3), "JPEG", exif=exif)
+    params = {"output": "overlay", "format": "png", "colour": "0000ff", "opacity": 1, "contour": "false"}
+    overlay = decode(post(client, frame, **params).content)
+    marked = decode(post(client, frame).content) == 255
+    np.testing.assert_array_equal((overlay == (0, 0, 255)).all(axis=-1), marked)
 
 
 def test_geojson(client: httpx.Client) -> None:
