@@ -19,7 +19,7 @@ from app.model import Model
 from app.routes.body import BINARY, JSON, read_bytes
 from app.routes.models import Part
 from app.routes.problems import failures
-from app.routes.segment import model_headers
+from app.routes.segment import FALLBACK_HEADER, MODEL_HEADERS, TIMING, model_headers
 from app.routes.services import Serviced, Services
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -195,7 +195,10 @@ INFER: dict[str, Any] = {
 INFERRED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The probability: as JSON, or as bytes after the JSON where binary data was asked for.",
-        "headers": {HEADER_LENGTH: {"description": "bytes of JSON", "schema": {"type": "string"}}},
+        "headers": {
+            HEADER_LENGTH: {"description": "bytes of JSON", "schema": {"type": "string"}},
+            **(MODEL_HEADERS | FALLBACK_HEADER | TIMING),
+        },
         "content": {JSON: {}, BINARY: {"schema": {"type": "string", "format": "binary"}}},
     },
     **failures(

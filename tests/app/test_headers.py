@@ -48,6 +48,15 @@ def test_pages_may_read_answers_and_refusals(shared: httpx.Client, headers: dict
     assert "access-control-allow-credentials" not in response.headers
 
 
+def test_pages_may_read_every_documented_header(shared: httpx.Client) -> None:
+    paths = shared.get("/openapi.json").json()["paths"]
+    answers = [answer for path in paths.values() for asked in path.values() for answer in asked["responses"].values()]
+    documented = {name.lower() for answer in answers for name in answer.get("headers", ())}
+    assert {"server-timing", "x-polyprune-dense", "inference-header-content-length"} <= documented
+    response = shared.get("/v1/models", headers=key(USER) | ORIGIN)
+    assert documented <= set(response.headers["access-control-expose-headers"].lower().split(", "))
+
+
 def test_no_cors_unless_it_is_set(client: httpx.Client) -> None:
     response = client.get("/v1/models", headers=ORIGIN)
     assert "access-control-allow-origin" not in response.headers

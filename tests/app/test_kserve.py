@@ -223,6 +223,14 @@ def test_json_flat_or_nested(client: httpx.Client, nested: bool) -> None:
     assert LENGTH not in response.headers
 
 
+def test_headers_of_an_inference_are_documented(client: httpx.Client) -> None:
+    answer = client.get("/openapi.json").json()["paths"]["/v2/models/{name}/infer"]["post"]["responses"]["200"]
+    sent = client.post(INFER, content=FRAMES[:1].tobytes(), headers={LENGTH: "0"}).headers
+    own = {name for name in sent if name.startswith(("x-polyprune-", "server-", "inference-"))}
+    assert len(own) == 4
+    assert own <= {name.lower() for name in answer["headers"]}
+
+
 FULL = FRAMES[:1].ravel().tolist()
 
 
