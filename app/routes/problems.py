@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
@@ -25,6 +26,8 @@ from app.metrics import Metrics
 
 MEDIA_TYPE = "application/problem+json"
 CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody is left to read it, but the metrics count it
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")  # that any route takes
 
 # Header fields of an answer that belong to its kind of error.
 FIELDS: dict[type[PolypruneError], dict[str, str]] = {
@@ -190,7 +193,20 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     title = HTTPStatus(error.status_code).phrase
     detail = f"{request.method} {request.url.path}: {error.detail}. The endpoints are listed at /docs."
     kind = {"type": "about:blank", "title": title, "status": error.status_code, "detail": detail}
-    return _respond(request, kind, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))  # Starlette's has the methods of one route of the path
+    return _respond(request, kind, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that the request's path takes, by all of the app's routes."""
+
+    def takes(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in METHODS if takes(method)]
 
 
 async def _on_disconnect(_: Request, __: Exception) -> Response:

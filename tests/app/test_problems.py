@@ -182,13 +182,28 @@ def test_no_model_ready(serve: Serve, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [("GET", "/absent", 404), ("GET", "/v1/segment", 405), ("DELETE", "/benchmark", 405), ("POST", "/healthz", 405)],
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/absent", 404, None),
+        ("GET", "/v1/segment", 405, "POST"),
+        ("DELETE", "/benchmark", 405, "GET, POST"),
+        ("PUT", "/benchmark/7f3a", 405, "GET, DELETE"),
+        ("POST", "/healthz", 405, "GET, HEAD"),
+        ("POST", "/", 405, "GET, HEAD"),
+        ("POST", "/benchmark/trends", 405, "GET, DELETE"),
+    ],
 )
-def test_routes_that_are_not_there(client: httpx.Client, method: str, path: str, status: int) -> None:
+def test_routes_that_are_not_there(
+    client: httpx.Client, method: str, path: str, status: int, allow: str | None
+) -> None:
     response = client.request(method, path)
     check(response, status, "about:blank")
-    assert ("allow" in response.headers) == (status == 405)
+    assert response.headers.get("allow") == allow
+
+
+def test_methods_that_a_path_takes_under_v2(client: httpx.Client) -> None:
+    response = client.delete("/v2/models/red-dense/infer")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
 def test_bug_shows_no_traceback(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
