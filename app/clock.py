@@ -17,6 +17,7 @@ class Clock:
         self.provider: str | None = None  # where the network ran, if not where its model's sessions do
         self.fallback: str | None = None  # and why
         self._made = time.perf_counter()
+        self._inside = 0.0  # milliseconds of the stages inside of the one that runs
 
     def mark(self, name: str) -> None:
         """Time from the clock's making until now: what was waited for a worker, say."""
@@ -30,13 +31,18 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside, and add it to what the stage took before; it counts even if that fails."""
-        start = time.perf_counter()
+        """Time what happens inside, and add it to what the stage took before; it counts even if that fails.
+
+        A stage inside of another is not part of it, so that the stages add up to no more than passed.
+        """
+        start, around, self._inside = time.perf_counter(), self._inside, 0.0
         try:
             with spans.stage(name):
                 yield
         finally:
-            self.timings[name] = self.timings.get(name, 0.0) + (time.perf_counter() - start) * 1e3
+            milliseconds = (time.perf_counter() - start) * 1e3
+            self.timings[name] = self.timings.get(name, 0.0) + milliseconds - self._inside
+            self._inside = around + milliseconds
 
     def rounded(self) -> dict[str, float]:
         """Milliseconds by stage, to the microsecond."""
