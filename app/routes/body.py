@@ -46,6 +46,15 @@ FRAME_ERRORS = (
     errors.Overloaded,
 )
 
+# The same for a request that names things in JSON.
+JSON_ERRORS = (
+    errors.BodyTooLarge,
+    errors.BodyTooSlow,
+    errors.UnsupportedMediaType,
+    errors.BadBody,
+    errors.BadParameter,
+)
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -118,9 +127,13 @@ async def read_frame(request: Request, limit: int) -> bytes:
     return data
 
 
-async def read_bytes(request: Request, limit: int) -> bytes:
-    """The whole body. Raises BodyTooLarge."""
-    async with aclosing(stream(request, limit)) as chunks:
+async def read_bytes(request: Request, limit: int, *, coded: bool = False) -> bytes:
+    """The whole body, with its Content-Encoding if the caller undoes it.
+
+    Raises:
+        UnsupportedMediaType, BodyTooLarge: as `stream`.
+    """
+    async with aclosing(stream(request, limit, coded=coded)) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 
@@ -130,6 +143,7 @@ async def read_json(request: Request, kind: type[T]) -> T:
     Raises:
         BadBody: not JSON.
         BadParameter: a field is missing, unknown or wrong.
+        UnsupportedMediaType: with a Content-Encoding.
         BodyTooLarge: longer than MAX_JSON_BYTES.
     """
     body = await read_bytes(request, MAX_JSON_BYTES)
@@ -158,7 +172,7 @@ async def read_form(request: Request, limit: int, *, several: bool = False) -> F
 
     Raises:
         BadBody: malformed, or other files.
-        BodyTooLarge: as `stream`.
+        UnsupportedMediaType, BodyTooLarge: as `stream`.
     """
     async with aclosing(stream(request, limit)) as chunks:
         try:
@@ -171,12 +185,19 @@ async def read_form(request: Request, limit: int, *, several: bool = False) -> F
         await form.close()
 
 
-async def stream(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """The body's chunks.
+async def stream(request: Request, limit: int, *, coded: bool = False) -> AsyncGenerator[bytes, None]:
+    """The body's chunks, as they were sent.
+
+    Args:
+        coded: whether a Content-Encoding is let pass, for the caller to undo.
 
     Raises:
+        UnsupportedMediaType: there is one.
         BodyTooLarge: the declared length exceeds the limit (nothing is read then), or the chunks do.
     """
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity") and not coded:
+        raise UnsupportedMediaType(f"Expected no Content-Encoding, got {coding!r}: send the body as it is.")
     if int(request.headers.get("content-length", 0)) > limit:
         raise _too_large(limit)
     total = 0

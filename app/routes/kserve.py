@@ -223,7 +223,7 @@ async def infer(request: Request, model: Named, services: Serviced) -> Response:
     clock = Clock()
     try:
         services.expect_worker()
-        body = await read_bytes(request, services.settings.max_body_bytes)
+        body = await read_bytes(request, services.settings.max_body_bytes, coded=True)
         return await services.in_worker(lambda: _infer(request, body, model, clock, services))
     except Exception:  # whatever it was, it counts
         services.statistics.failed(model.id, clock)

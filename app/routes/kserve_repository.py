@@ -8,9 +8,9 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from app.errors import BadBody, BadParameter, BodyTooLarge, BodyTooSlow, ModelIsDefault, ModelRefused, UnknownModel
+from app.errors import BadParameter, ModelIsDefault, ModelRefused, UnknownModel
 from app.registry import Entry
-from app.routes.body import read_json
+from app.routes.body import JSON_ERRORS, read_json
 from app.routes.models import Part
 from app.routes.problems import failures
 from app.routes.services import Serviced
@@ -40,7 +40,7 @@ class ControlRequest(BaseModel):
     parameters: dict[str, Any] = {}
 
 
-@router.post("/v2/repository/index", responses=failures(BadBody, BadParameter, BodyTooLarge, BodyTooSlow))
+@router.post("/v2/repository/index", responses=failures(*JSON_ERRORS))
 async def index(request: Request, services: Serviced) -> list[IndexEntry]:
     """List the version folders: ready, out of service, refused or unloaded."""
     query = await read_json(request, IndexQuery)
@@ -55,7 +55,7 @@ def _listed(entry: Entry) -> IndexEntry:
     return IndexEntry(name=entry.name, version=entry.version, state=state, reason=reason)
 
 
-CONTROLLED = failures(UnknownModel, ModelRefused, ModelIsDefault, BadBody, BadParameter, BodyTooLarge, BodyTooSlow)
+CONTROLLED = failures(UnknownModel, ModelRefused, ModelIsDefault, *JSON_ERRORS)
 
 
 @router.post("/v2/repository/models/{name}/load", responses=CONTROLLED)

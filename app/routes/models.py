@@ -16,7 +16,7 @@ from app import errors
 from app.errors import BadParameter, NoModelReady, UnknownModel
 from app.manifest import Manifest
 from app.registry import Entry, Registry
-from app.routes.body import JSON, read_json
+from app.routes.body import JSON, JSON_ERRORS, read_json
 from app.routes.problems import documented
 from app.routes.services import Serviced, Services
 
@@ -81,9 +81,7 @@ UNLOADED = documented(UnknownModel, errors.ModelIsDefault, BadParameter)
 DEFAULT_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {JSON: {"schema": DefaultModel.model_json_schema()}}}
 }
-DEFAULTED = documented(
-    UnknownModel, BadParameter, errors.BadBody, errors.BodyTooLarge, errors.BodyTooSlow, NoModelReady
-)
+DEFAULTED = documented(UnknownModel, *JSON_ERRORS, NoModelReady)
 
 
 @router.put("/v1/models/default", responses=DEFAULTED, openapi_extra=DEFAULT_BODY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import re
 import socket
@@ -115,6 +116,14 @@ def test_bad_multipart(client: httpx.Client, sent: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", ["text/plain", "application/json", "application/x-www-form-urlencoded", "video/mp4"])
 def test_other_content_types(client: httpx.Client, kind: str) -> None:
     check(client.post(URL, content=FRAME, headers={"content-type": kind}), 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("path", [URL, f"{URL}/batch", "/v1/compare", "/benchmark"])
+def test_a_coded_body_is_no_frame(client: httpx.Client, path: str) -> None:
+    form = httpx.Request("POST", "http://x", files={"file": ("f", FRAME)})
+    headers = {"content-type": form.headers["content-type"], "content-encoding": "gzip"}
+    response = client.post(path, content=gzip.compress(form.read()), headers=headers)
+    assert "'gzip'" in check(response, 415, "unsupported-media-type")["detail"]
 
 
 @pytest.fixture(scope="module")
