@@ -156,7 +156,7 @@ def document(schema: Mapping[str, Any]) -> None:
             need = need_of(method.upper(), path)
             if need != "public":
                 operation["security"] = [{name: []} for name in SCHEMES]
-                errors = (Unauthorized, TooManyRequests, *((Forbidden,) if need == "admin" else ()))
+                errors = (Unauthorized, TooManyFailures, TooManyRequests, *((Forbidden,) if need == "admin" else ()))
                 form = failures if is_inference_protocol(path) else documented
                 for status, response in form(*errors).items():
                     operation["responses"].setdefault(str(status), response)

@@ -29,6 +29,10 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody is left to read it, but the metri
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")  # that any route takes
 
+# Statuses of what may be over soon.
+MAY_PASS = (429, 503)
+RETRY_AFTER = {"Retry-After": {"description": "seconds to wait, where that is known", "schema": {"type": "integer"}}}
+
 # Header fields of an answer that belong to its kind of error.
 FIELDS: dict[type[PolypruneError], dict[str, str]] = {
     Unauthorized: {"WWW-Authenticate": 'Bearer realm="polyprune"'},
@@ -121,6 +125,8 @@ def _responses(media_type: str, form: type[BaseModel], examples: Mapping[type[Po
         schema = {"$ref": f"#/components/schemas/{form.__name__}"}
         media = {media_type: {"schema": schema, "examples": {}}}
         entry = responses.setdefault(error.status, {"description": error.title, "content": media})
+        if error.status in MAY_PASS:
+            entry["headers"] = RETRY_AFTER
         entry["content"][media_type]["examples"][error.slug] = {"summary": error.title, "value": example}
     return responses
 

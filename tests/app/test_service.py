@@ -149,6 +149,24 @@ def test_documentation_is_whole(client: httpx.Client) -> None:
                 assert status < "400" or list(response["content"]) == [form]
 
 
+def test_errors_that_a_frontend_meets_are_in_its_page(client: httpx.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    documented = {
+        slug
+        for path in ("/v1/segment", "/v1/segment/batch", "/v1/compare")
+        for response in paths[path]["post"]["responses"].values()
+        for slug in response["content"].get("application/problem+json", {}).get("examples", {})
+    }
+    table = re.findall(r"^\| \d{3} \| (.*?) \|", (ROOT / "docs" / "frontend.md").read_text(), re.M)
+    assert set(re.findall(r"`([\w-]+)`", "".join(table))) == documented
+
+
+def test_what_may_pass_is_documented_with_the_time_to_wait(client: httpx.Client) -> None:
+    answers = client.get("/openapi.json").json()["paths"]["/v1/segment"]["post"]["responses"]
+    telling = {status for status, answer in answers.items() if "Retry-After" in answer.get("headers", {})}
+    assert telling == {"429", "503"}
+
+
 def test_schema_of_the_manifest_is_checked_in() -> None:
     """After a change: python -m app.manifest > models/manifest.schema.json"""
     checked_in = json.loads((ROOT / "models" / "manifest.schema.json").read_text())
