@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import logging
 from functools import partial
-from typing import cast
+from http import HTTPStatus
+from typing import NoReturn, cast
 
 from anyio import create_task_group
-from fastapi import APIRouter, WebSocket
+from fastapi import APIRouter, HTTPException, WebSocket
 from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
@@ -55,6 +56,16 @@ async def stream(websocket: WebSocket, services: Serviced) -> None:
             await _open(socket, websocket, services)
     except (TooManyStreams, NoModelReady) as error:
         await socket.refuse(error)
+
+
+@router.get("/v1/stream", include_in_schema=False, response_model=None)
+async def stream_without_upgrade() -> NoReturn:
+    """Say what is missing to a request that is none for a WebSocket: behind a proxy, the stream's own may come so."""
+    raise HTTPException(
+        HTTPStatus.UPGRADE_REQUIRED,
+        "a WebSocket is expected: connect with ws:// or wss://, and have every proxy pass Upgrade and Connection on",
+        {"Upgrade": "websocket", "Connection": "Upgrade"},
+    )
 
 
 async def _open(socket: Socket, websocket: WebSocket, services: Services) -> None:

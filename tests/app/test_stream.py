@@ -29,6 +29,7 @@ from app.message import Header
 from app.stream.viewer import MAX_LESIONS, Smoother
 from tests.app.test_frames import png_bomb
 from tests.app.test_load import metric, post_slow
+from tests.app.test_problems import check
 from tests.conftest import Serve
 from tests.process import process
 from tests.synthetic import SIZE, colonoscopy, decode, encode, whole, write_model
@@ -321,6 +322,12 @@ def test_idle_streams_are_closed(serve: Serve) -> None:
     with open_stream(client) as stream:
         assert ends(stream) == (4408, "No message came for 0.2 s.")
     until(lambda: metric(client, "polyprune_streams_open") == 0)
+
+
+def test_a_request_that_a_proxy_robbed_of_its_upgrade_is_told_so(client: httpx.Client) -> None:
+    response = client.get("/v1/stream")
+    assert "proxy" in check(response, 426, "about:blank")["detail"]
+    assert (response.headers["upgrade"], response.headers["connection"]) == ("websocket", "Upgrade")
 
 
 def test_too_many_streams_are_refused_before_they_are_accepted(serve: Serve) -> None:
