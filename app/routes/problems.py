@@ -33,6 +33,9 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")  # that any route takes
 MAY_PASS = (429, 503)
 RETRY_AFTER = {"Retry-After": {"description": "seconds to wait, where that is known", "schema": {"type": "integer"}}}
 
+# For kinds of pydantic's errors whose message does not say what to do.
+OWN_WORDS = {"extra_forbidden": "unknown here: correct its spelling, or leave it out"}
+
 # Header fields of an answer that belong to its kind of error.
 FIELDS: dict[type[PolypruneError], dict[str, str]] = {
     Unauthorized: {"WWW-Authenticate": 'Bearer realm="polyprune"'},
@@ -147,7 +150,7 @@ def is_inference_protocol(path: str) -> bool:
 
 def describe_validation(error: ValidationError | RequestValidationError) -> str:
     """`where: what` for each field, with no more of the input than its place."""
-    return "; ".join(f"{_place(item['loc'])}: {item['msg']}" for item in error.errors())
+    return "; ".join(f"{_place(item['loc'])}: {OWN_WORDS.get(item['type'], item['msg'])}" for item in error.errors())
 
 
 def _place(location: tuple[int | str, ...]) -> str:
