@@ -154,13 +154,13 @@ OUTPUTS: dict[Name, Output] = {
     "probability": Output(
         media_type="image/png",
         render=_probability,
-        summary="round(p x 65535), grey of 16 bits; the threshold does not matter",
+        summary="round(p x 65535), grey of 16 bits; threshold= matters with peak= only",
         example=PNG_START,
     ),
     "numpy": Output(
         media_type="application/x-npy",
         render=_numpy,
-        summary="the probability as numpy.load reads it, float32 [height, width]; the threshold does not matter",
+        summary="the probability as numpy.load reads it, float32 [height, width]; threshold= matters with peak= only",
         example=NPY_START,
     ),
     "json": Output(

@@ -84,9 +84,21 @@ def test_areas_that_nowhere_reach_the_peak_are_left_out(
     assert both["agreement"]["dense_pixels"] == pixels
 
 
-def test_the_probability_is_held_back_at_the_callers_peak(client: httpx.Client) -> None:
-    answer = post(client, encode(two_areas()), model="red-dense", output="numpy", peak=0.8)
-    assert np.load(io.BytesIO(answer.content))[:20].max() == pytest.approx(0.4995)
+@pytest.mark.parametrize(
+    ("marking", "most"),
+    [
+        ({}, 0.6),
+        ({"threshold": 0.3}, 0.6),
+        ({"peak": 0.8}, 0.4995),
+        ({"peak": 0.8, "threshold": 0.3}, 0.2997),
+        ({"peak": 0.8, "threshold": 0.7}, 0.6),
+    ],
+)
+def test_the_probability_is_held_back_at_the_callers_peak(
+    client: httpx.Client, marking: dict[str, float], most: float
+) -> None:
+    answer = post(client, encode(two_areas()), model="red-dense", output="numpy", **marking)
+    assert np.load(io.BytesIO(answer.content))[:20].max() == pytest.approx(most)
 
 
 def test_numpy_is_exact_where_the_frame_has_the_networks_size(client: httpx.Client) -> None:
