@@ -1,7 +1,7 @@
 /** The view of one frame: what is loaded, what both networks say about it, and all that follows from threshold and peak. */
 
 import * as api from "./api.js";
-import { $, chosen, onChoose, onDrop, onSlide, say } from "./dom.js";
+import { $, chosen, make, onChoose, onDrop, onSlide, say } from "./dom.js";
 import { figure, fixed } from "./format.js";
 import { area, dice, maskOf } from "./mask.js";
 import * as lesions from "./lesions.js";
@@ -96,7 +96,8 @@ function open(file, bitmap) {
   picture.show(bitmap, bitmap.width, bitmap.height);
   reshow(); // and nothing of the frame before
   rethreshold();
-  $("frame-note").textContent = `${file.name}, ${bitmap.width} × ${bitmap.height} pixels. Times are of one run each; Benchmark compares them properly.`;
+  const size = `, ${bitmap.width} × ${bitmap.height} pixels. Times are of one run each; Benchmark compares them properly.`;
+  $("frame-note").replaceChildren(make("bdi", { textContent: file.name }), size);
   return segment();
 }
 
@@ -191,8 +192,8 @@ function reshow() {
 
 function label(kind, result) {
   const tag = $(`tag-${kind}`);
-  tag.textContent = result ? NAMES[kind] : "";
-  if (result) tag.append(Object.assign(document.createElement("b"), { textContent: `${fixed(result.timings.network, 1)} ms` }));
+  tag.textContent = "";
+  if (result) tag.append(NAMES[kind], make("b", { textContent: `${fixed(result.timings.network, 1)} ms` }));
 }
 
 function relist() {
