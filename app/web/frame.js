@@ -89,6 +89,7 @@ async function load(chosen) {
 const copyOf = async (file) => new File([await file.arrayBuffer()], file.name, { type: file.type });
 
 function open(file, bitmap) {
+  still.close();
   Object.assign(state, { file, bitmap, results: {}, masks: {}, found: {} });
   $("frame-empty").hidden = true;
   if ($("with-frame").disabled) $("with-frame").checked = true;

@@ -64,7 +64,7 @@ async function film() {
   say($("live-error"));
   try {
     const mine = turn;
-    const opened = await openCamera($("live-camera"));
+    const opened = await openCamera($("live-camera"), fail);
     if (mine !== turn) return closeCamera(opened);
     video.srcObject = camera = opened;
     await begin("The camera gives no picture.");
@@ -79,9 +79,7 @@ async function begin(excuse) {
     await video.play();
   } catch {
     if (mine !== turn) return; // it had to give way to another
-    say($("live-error"), excuse);
-    stop();
-    return;
+    return fail(excuse);
   }
   if (mine !== turn) return;
   $("live-empty").hidden = true;
@@ -156,6 +154,11 @@ function tell(header) {
   $("live-tag").textContent = `${header.model}, network ${fixed(header.timings.network, 1)} ms`;
   $("live-summary").textContent = summary(header.lesions, "picked");
   trace($("live-plot"), latencies);
+}
+
+function fail(words) {
+  stop();
+  say($("live-error"), words);
 }
 
 /** End the stream and let the source go; the last frame stays. */

@@ -7,6 +7,7 @@ import * as frame from "./frame.js";
 import * as live from "./live.js";
 import * as networks from "./networks.js";
 import { refresh } from "./plot.js";
+import * as still from "./still.js";
 import { lasting } from "./storage.js";
 
 const VIEWS = ["frame", "live", "benchmark"];
@@ -19,6 +20,7 @@ function show(view) {
     tab.tabIndex = name === view ? 0 : -1;
     $(name).hidden = name !== view;
   }
+  if (view !== "frame") still.close();
   if (view === "benchmark") benchmark.shown();
 }
 

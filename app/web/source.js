@@ -16,19 +16,24 @@ const REASONS = {
   NotReadableError: "The camera is used by another program. Close that one, and try again.",
 };
 
+const LOST = "The camera gives no picture any more. Connect it again, allow it for this page, and open it once more.";
+
 /**
  * Open the camera.
  * @param {HTMLButtonElement} button asked for it; it waits, since a second camera would never be closed
+ * @param {(words: string) => void} lost called where it ends by itself, as when it is unplugged
  * @returns {Promise<MediaStream>}
  * @throws {Error} with words for the reader
  */
-export async function openCamera(button) {
+export async function openCamera(button, lost) {
   if (!navigator.mediaDevices) {
     throw new Error("Browsers give the camera only to pages that come over https, or from this very machine.");
   }
   button.disabled = true;
   try {
-    return await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, height: { ideal: 720 } } });
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, height: { ideal: 720 } } });
+    stream.getVideoTracks()[0].addEventListener("ended", () => lost(LOST));
+    return stream;
   } catch (error) {
     throw new Error(REASONS[error.name] ?? `The camera did not open: ${error.message}`);
   } finally {
