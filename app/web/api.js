@@ -27,6 +27,10 @@ export const onKeyWanted = (then) => addEventListener(KEY_WANTED, then);
 /** @returns {Promise<object[]>} the entries of `/v1/models`, refused ones too */
 export const models = async () => (await (await ask("/v1/models")).json()).models;
 
+/** @returns {Promise<File>} the frame that the page brings */
+export const sample = async () =>
+  new File([await (await ask("/web/sample.jpg")).blob()], "sample frame, drawn by a program", { type: "image/jpeg" });
+
 /**
  * Probability of one frame, and what it took.
  * @param {Blob} file an image file @param {{model: string, threshold?: number, peak?: number}} query

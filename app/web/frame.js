@@ -40,7 +40,7 @@ export function start(onVideo, onPasted) {
     take(file);
   });
   still.start(take);
-  $("sample").addEventListener("click", sample);
+  $("sample").addEventListener("click", () => load(api.sample()));
   networks.onPick(retry);
   marking.start(rethreshold, retry);
   for (const control of ["fill", "outline"]) $(control).addEventListener("change", restyle);
@@ -59,23 +59,13 @@ export function ready() {
 /** Ask again: there is a key now, another network or another peak. */
 export const retry = () => state.file && segment();
 
-async function sample() {
-  say($("frame-error"));
-  try {
-    const answer = await fetch("/web/sample.jpg");
-    await load(new File([await answer.blob()], "sample frame, drawn by a program", { type: "image/jpeg" }));
-  } catch (error) {
-    say($("frame-error"), `The sample frame could not be loaded: ${error.message}`);
-  }
-}
-
-/** Open a file; what was open stays where this one cannot be, or where another was chosen meanwhile. */
+/** Open a file, or what will be one; what was open stays where this cannot be, or where another was chosen meanwhile. */
 async function load(chosen) {
   state.wanted = chosen;
   say($("frame-error"));
   $("drop").classList.add("busy");
   try {
-    const file = await copyOf(chosen);
+    const file = await copyOf(await chosen);
     const bitmap = await createImageBitmap(file).catch(async () => createImageBitmap(await api.decoded(file)));
     if (state.wanted === chosen) await open(file, bitmap);
   } catch (error) {

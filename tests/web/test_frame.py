@@ -297,3 +297,24 @@ def test_another_network_answers_after_it_was_picked(sample_page: Page) -> None:
         sample_page.locator("#model-dense").dispatch_event("change")
     sample_page.locator("#drop:not(.busy)").wait_for()
     assert sample_page.inner_text("#agreement").endswith("Dice")
+
+
+def test_a_sample_frame_that_comes_late_does_not_overtake_a_file(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/web/sample.jpg", lambda route: held.append(route))  # noqa: PLW0108  (marked by its caller)
+    page.get_by_role("button", name="Sample frame").click()
+    while not held:
+        page.wait_for_timeout(20)
+    newer = synthetic.encode(synthetic.decode(SAMPLE.read_bytes())[:, :600])
+    page.set_input_files("#file", {"name": "b.png", "mimeType": "image/png", "buffer": newer})
+    page.locator("#agreement", has_text="Dice").wait_for()
+    with page.expect_response("**/web/sample.jpg"):
+        held[0].continue_()
+    page.wait_for_timeout(500)
+    assert "b.png, 600 × 512" in page.inner_text("#frame-note")
+
+
+def test_a_sample_frame_that_does_not_come_is_said_in_words(page: Page) -> None:
+    page.route("**/web/sample.jpg", lambda route: route.abort())
+    page.get_by_role("button", name="Sample frame").click()
+    page.locator("#frame-error", has_text="The service does not answer. Check").wait_for()
