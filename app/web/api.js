@@ -4,6 +4,7 @@ import { ofTab } from "./storage.js";
 
 const KEY = "polyprune.key";
 const KEY_WANTED = "polyprune:key-wanted";
+const OUTDATED = "polyprune:outdated";
 
 /** The service said no, or could not be reached. `message` is for the reader; `problem` is the RFC 9457 document. */
 export class Problem extends Error {
@@ -23,6 +24,12 @@ export const setKey = (value) => (value ? ofTab.setItem(KEY, value) : ofTab.remo
 
 /** Call `then` whenever a request was refused for want of a key. @param {() => void} then */
 export const onKeyWanted = (then) => addEventListener(KEY_WANTED, then);
+
+/** Call `then` whenever the service is away, or has not the networks any more that it had. @param {() => void} then */
+export const onOutdated = (then) => addEventListener(OUTDATED, then);
+
+/** What is known of the service holds no more. */
+export const outdated = () => dispatchEvent(new Event(OUTDATED));
 
 /** @returns {Promise<object[]>} the entries of `/v1/models`, refused ones too */
 export const models = async () => (await (await ask("/v1/models")).json()).models;
@@ -96,11 +103,14 @@ async function ask(path, init = {}) {
   const headers = { ...init.headers, ...(key() && { "X-API-Key": key() }) };
   const answer = await fetch(path, { ...init, headers }).catch((error) => {
     if (error.name === "AbortError") throw error;
+    outdated();
     throw new Problem("The service does not answer. Check that it runs and that the network reaches it.");
   });
   if (answer.ok) return answer;
   if (answer.status === 401) dispatchEvent(new Event(KEY_WANTED));
-  throw await problemOf(answer);
+  const problem = await problemOf(answer);
+  if (problem.problem.type?.endsWith(":unknown-model")) outdated();
+  throw problem;
 }
 
 async function problemOf(answer) {

@@ -6,7 +6,7 @@ export const $ = (id) => document.getElementById(id);
 /** Show words beside what failed, or hide them. @param {HTMLElement} place @param {string} [words] */
 export function say(place, words = "") {
   place.hidden = !words;
-  place.textContent = words;
+  if (place.textContent !== words) place.textContent = words; // what is said already is not spoken again
 }
 
 /** The value of the radio of this name that is chosen. @param {string} name */

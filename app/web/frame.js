@@ -41,7 +41,10 @@ export function start(onVideo, onPasted) {
   });
   still.start(take);
   $("sample").addEventListener("click", () => load(api.sample()));
-  networks.onPick(retry);
+  networks.onPick(() => {
+    ready();
+    retry();
+  });
   marking.start(rethreshold, retry);
   for (const control of ["fill", "outline"]) $(control).addEventListener("change", restyle);
   onSlide($("opacity"), restyle);
@@ -51,12 +54,12 @@ export function start(onVideo, onPasted) {
 }
 
 /** Show the models' own thresholds and peaks on the sliders, and begin at those of the pruned one. */
-export function ready() {
+function ready() {
   marking.mark();
   if (!state.file) marking.rest();
 }
 
-/** Ask again: there is a key now, another network or another peak. */
+/** Ask again: there is a key now, the service itself, another network or another peak. */
 export const retry = () => state.file && segment();
 
 /** Open a file, or what will be one; what was open stays where this cannot be, or where another was chosen meanwhile. */

@@ -45,7 +45,7 @@ export function start() {
 }
 
 /** Begin at the network's own threshold and peak. */
-export function own() {
+function own() {
   const manifest = networks.manifest($("live-model").value);
   slideTo($("live-threshold"), manifest?.threshold ?? 0.5);
   peak.own(manifest?.peak ?? 0);
@@ -82,7 +82,6 @@ async function begin(excuse) {
     return fail(excuse);
   }
   if (mine !== turn) return;
-  $("live-empty").hidden = true;
   connect();
   each(mine);
 }
@@ -130,6 +129,7 @@ async function answered({ header, mask, frame, latency }) {
   Object.assign(of, { answered: of.answered + 1, dropped: header.dropped });
   const bits = await maskBits(mask);
   if (of !== run || !stream) return; // another stream by now, or none
+  $("live-empty").hidden = true;
   picture.show(frame, header.width, header.height);
   picture.lay([{ mask: bits, colour: COLOURS[networks.manifest(header.model)?.variant ?? "pruned"], from: 0, to: 1 }], STYLE);
   tell(header);

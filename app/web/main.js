@@ -12,6 +12,10 @@ import { lasting } from "./storage.js";
 
 const VIEWS = ["frame", "live", "benchmark"];
 const THEME = "polyprune.theme";
+const AGAIN = 3000; // ms between two looks for a service that is away
+let asking = false; // which networks there are
+let away = false; // the service, when it was asked last
+let again = 0; // timer of the next look
 
 function show(view) {
   for (const name of VIEWS) {
@@ -67,15 +71,23 @@ function key() {
   });
 }
 
+/** Ask which networks there are until the service answers, and then what could not be asked meanwhile. */
 async function connect() {
-  await networks.load();
-  frame.ready();
-  live.own();
+  if (asking) return;
+  asking = true;
+  clearTimeout(again);
+  const there = await networks.load();
+  asking = false;
+  if (there && away) frame.retry();
+  away = !there;
+  if (away) again = setTimeout(connect, AGAIN);
 }
 
 tabs();
 theme();
 key();
+api.onOutdated(connect);
+document.addEventListener("visibilitychange", () => document.hidden || connect());
 holdDrops();
 frame.start(
   (video) => {

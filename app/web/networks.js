@@ -5,17 +5,20 @@ import { $, offer, say } from "./dom.js";
 
 let ready = [];
 
-/** Fill the pickers from `/v1/models`; what was picked stays where it still serves. */
+/**
+ * Fill the pickers from `/v1/models`; what was picked stays where it still serves.
+ * @returns {Promise<boolean>} whether the service is there, if only to ask for a key
+ */
 export async function load() {
-  say($("models-error"));
   try {
     const entries = await api.models();
     ready = entries.filter((entry) => entry.state === "ready");
-    fill();
-    tell(entries);
+    tell(entries, fill());
+    return true;
   } catch (error) {
     service("failed", "Not connected");
     say($("models-error"), error.message);
+    return ![0, 429, 503].includes(error.status);
   }
 }
 
@@ -33,29 +36,35 @@ export function onPick(then) {
   for (const kind of ["dense", "pruned"]) $(`model-${kind}`).addEventListener("change", then);
 }
 
+/** @returns {string[]} what there is to say of networks that were picked and are gone */
 function fill() {
   const ids = (variant) => ready.filter((entry) => entry.manifest.variant === variant).map((entry) => entry.id);
-  const usual = ready.find((entry) => entry.default);
-  const { dense, pruned } = picked();
-  const kept = (value, values) => (values.includes(value) ? value : undefined);
-  const prunedIds = ids("pruned");
-  offer($("model-pruned"), prunedIds, kept(pruned, prunedIds) ?? kept(usual?.id, prunedIds));
-  const origin = manifest($("model-pruned").value)?.pruned_from;
-  const denseIds = ids("dense");
-  offer($("model-dense"), denseIds, kept(dense, denseIds) ?? kept(usual?.id, denseIds) ?? kept(origin, denseIds));
-  const live = ready.map((entry) => entry.id);
-  offer($("live-model"), live, kept($("live-model").value, live) ?? usual?.id);
+  const usual = ready.find((entry) => entry.default)?.id;
+  const pruned = refill($("model-pruned"), ids("pruned"), [usual]);
+  const dense = refill($("model-dense"), ids("dense"), [usual, manifest($("model-pruned").value)?.pruned_from]);
+  const live = refill($("live-model"), ready.map((entry) => entry.id), [usual]);
+  return [...new Set([pruned, dense, live])];
 }
 
-function tell(entries) {
+/** What is picked stays where it is offered still; else the first of these that is, as if picked by hand. */
+function refill(select, values, usual) {
+  const before = select.value;
+  offer(select, values, [before, ...usual].find((id) => values.includes(id)));
+  if (select.value === before) return "";
+  select.dispatchEvent(new Event("change"));
+  if (!before) return "";
+  return `${before} does not serve any more${select.value ? `; ${select.value} is picked instead` : ""}.`;
+}
+
+function tell(entries, gone) {
   const refused = entries.filter((entry) => entry.state === "refused");
   const devices = [...new Set(ready.map((entry) => (/^(CPU|OpenVINO)/.test(entry.provider) ? "CPU" : "GPU")))].join(" and ");
   const networks = ready.length === 1 ? "1 network" : `${ready.length} networks`;
   service(ready.length ? "ready" : "failed", ready.length ? `${networks} on ${devices}` : "No network is ready");
-  say($("models-error"), refused.map((entry) => `${entry.id} was refused: ${entry.reason}`).join(" "));
+  say($("models-error"), [...gone, ...refused.map((entry) => `${entry.id} was refused: ${entry.reason}`)].join(" ").trim());
 }
 
 function service(state, words) {
   $("service").className = `service ${state}`;
-  $("service").textContent = words;
+  say($("service"), words);
 }

@@ -110,6 +110,7 @@ export class Stream {
       return;
     }
     this.#stopped = true;
+    api.outdated();
     if (reason) this.#on.problem(`The service ended the stream: ${reason}`);
     else if (again) this.#on.problem("The stream could not be opened again. Check that the service runs, and start once more.");
     this.#on.ended();
