@@ -107,6 +107,7 @@ function each(mine) {
   const again = video.requestVideoFrameCallback ?? requestAnimationFrame;
   again.call(video.requestVideoFrameCallback ? video : window, () => {
     if (mine !== turn) return;
+    stream.wake();
     if (stream.free) stream.send(grab());
     else run.skipped += 1;
     each(mine);

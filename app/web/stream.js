@@ -26,6 +26,7 @@ export class Stream {
   #next = 0;
   #encoding = 0;
   #attempts = 0;
+  #paused = false; // for want of frames: connected again with the next
   #stopped = false;
 
   /** @param {() => object} query of each connection @param {Events} on */
@@ -33,6 +34,11 @@ export class Stream {
     this.#query = query;
     this.#on = on;
     this.#connect();
+  }
+
+  /** There is a frame: connect again, if the service closed the stream because none came. */
+  wake() {
+    if (this.#paused) this.#connect();
   }
 
   /** Whether another frame may be sent now. */
@@ -66,6 +72,7 @@ export class Stream {
   }
 
   #connect() {
+    this.#paused = false;
     this.#waiting.clear();
     this.#next = 0;
     this.#on.state("Connecting…");
@@ -100,11 +107,16 @@ export class Stream {
 
   async #closed({ code, reason }) {
     if (this.#stopped) return;
-    const again = [GONE, LOST, RESTART, IDLE].includes(code) && (await this.#admitted());
+    if (code === IDLE) {
+      this.#paused = true;
+      this.#on.state("Paused: it goes on with the next frame.");
+      return;
+    }
+    const again = [GONE, LOST, RESTART].includes(code) && (await this.#admitted());
     if (this.#stopped) return;
     if (again && this.#attempts < ATTEMPTS) {
       const seconds = 2 ** this.#attempts++;
-      const cause = { [GONE]: "The service stops", [RESTART]: "The service restarts", [IDLE]: "The stream was idle" }[code] ?? "The connection is lost";
+      const cause = { [GONE]: "The service stops", [RESTART]: "The service restarts" }[code] ?? "The connection is lost";
       this.#on.state(`${cause}: attempt ${this.#attempts} of ${ATTEMPTS} in ${seconds} s.`);
       setTimeout(() => this.#stopped || this.#connect(), 1000 * seconds);
       return;

@@ -201,3 +201,21 @@ def test_a_camera_that_is_not_allowed_is_said(chromium: Browser, service: httpx.
     page.locator("#live-camera").click()
     expect(page.locator("#live-error")).to_contain_text("camera")
     strict.close()
+
+
+def test_a_stream_that_is_not_looked_at_goes_on_when_it_is(chromium: Browser, film: Path) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    with running(Settings(models_dir=Path("models"), stream_idle_seconds=1)) as client:
+        page.goto(str(client.base_url))
+        page.locator(".service.ready").wait_for()
+        page.set_input_files("#file", film)
+        wait_for_answers(page, 1)
+        page.evaluate("() => document.getElementById('live-video').pause()")  # as in a page that is hidden
+        expect(page.locator("#live-state")).to_have_text("Paused: it goes on with the next frame.")
+        page.wait_for_timeout(2000)
+        answered = number(page, "answered")
+        page.evaluate("() => document.getElementById('live-video').play()")
+        wait_for_answers(page, int(answered) + 3)
+        expect(page.locator("#live-state")).to_have_text("Running.")
+    context.close()
