@@ -138,3 +138,15 @@ def test_results_are_spoken(sample_page: Page) -> None:
     label = sample_page.get_attribute("#picture canvas", "aria-label") or ""
     assert "threshold 0.5" in label
     assert "lesions" in label
+
+
+def test_tables_wider_than_their_card_are_scrolled_by_keyboard(page: Page) -> None:
+    """Not every browser lets the focus into what scrolls by itself."""
+    places = page.evaluate("""() => [...document.querySelectorAll(".scroll")].map(
+      (place) => [place.tabIndex, place.getAttribute("role"), Boolean(place.ariaLabel)])""")
+    assert places == [[0, "region", True]] * 4
+
+
+def test_the_key_is_asked_for_in_a_landmark(page: Page) -> None:
+    page.evaluate("() => (document.getElementById('key').hidden = false)")
+    expect(page.get_by_role("form", name="API key")).to_be_visible()
