@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -11,14 +13,17 @@ from app.fit import Fit
 from app.frames import Frame
 from app.manifest import InputSpec
 from pruning import fit as pruning_fit
-from tests.synthetic import bordered
+from tests.synthetic import Pixels, bordered
 
 BORDERS = [
     (slice(0, 512), slice(0, 640)),  # none
     (slice(20, 500), slice(60, 600)),
     (slice(0, 512), slice(200, 640)),  # a panel on the left
     (slice(1, 511), slice(3, 633)),
+    (slice(0, 256), slice(0, 640)),  # half of either, which is still taken for the picture
+    (slice(0, 512), slice(0, 320)),
 ]
+BOTH = pytest.mark.parametrize("find", [field.find, pruning_fit.field])
 
 
 @pytest.mark.parametrize("part", BORDERS)
@@ -52,13 +57,30 @@ def test_a_frame_that_is_dark_for_the_most_part_is_taken_whole(part: Part) -> No
     assert field.find(pixels) == (slice(0, 512), slice(0, 640))
 
 
-def test_a_round_picture_is_taken_with_its_dark_corners() -> None:
+@BOTH
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_light_of_one_colour_shows_a_picture_from_32_on(find: Callable[[Pixels], Part], channel: int) -> None:
+    part = (slice(60, 448), slice(100, 600))
+    pixels = np.zeros((512, 640, 3), np.uint8)
+    pixels[..., channel][part] = 31
+    assert find(pixels) == (slice(0, 512), slice(0, 640))
+    pixels[..., channel][part] = 32
+    rows, columns = find(pixels)
+    assert 56 < rows.start <= 60
+    assert 448 <= rows.stop < 452
+    assert 95 < columns.start <= 100
+    assert 600 <= columns.stop < 605
+
+
+@BOTH
+def test_a_round_picture_is_taken_with_its_dark_corners(find: Callable[[Pixels], Part]) -> None:
+    """It begins where a chord is 15% of the side: in row 21 and column 83, or up to a step of 4 or 5 before."""
     row, column = np.mgrid[:512, :640]
     pixels = np.zeros((512, 640, 3), np.uint8)
     pixels[(row - 256) ** 2 + (column - 320) ** 2 < 240**2] = 120
-    rows, columns = field.find(pixels)
-    assert 16 <= rows.start < 30
-    assert 80 <= columns.start < 94
+    rows, columns = find(pixels)
+    assert 17 < rows.start <= 21
+    assert 78 < columns.start <= 83
 
 
 @pytest.mark.parametrize("size", [(288, 384), (512, 640), (1080, 1920), (40, 50)])
