@@ -40,6 +40,14 @@ def test_the_threshold_moves_only_for_a_gain():
     assert choose_threshold(low, truth) == 0.4
 
 
+@pytest.mark.parametrize("threshold", [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7])
+def test_thresholds_of_3_to_7_tenths_are_tried_in_steps_of_a_twentieth(threshold):
+    """Polyp lies a hundredth above it, all else a hundredth below: no other one parts them."""
+    truth = np.zeros((1, 4, 4), bool)
+    truth[0, :2] = True
+    assert choose_threshold(np.where(truth, threshold + 0.01, threshold - 0.01), truth) == threshold
+
+
 def test_the_peak_has_half_the_log_odds_of_the_least_sure_frame():
     """Odds 16 to 1 in the first frame, so 4 to 1; the second frame's peak is no polyp, the third finds nothing."""
     truth = np.zeros((3, 2, 2), bool)
