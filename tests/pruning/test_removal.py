@@ -1,6 +1,8 @@
 """The golden test: a physically pruned network computes what the dense one computes with those channels masked."""
 
+import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,41 +28,57 @@ def choose(network, share=0.5):
     return groups, removed, cost
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, *SMALL])
-def test_pruned_output_equals_masked_dense_output(name):
-    network = make(name)
+@pytest.fixture(scope="module")
+def halved(request):
+    """A network before and after about half of its MACs were removed: outputs, cost models and what they count.
+
+    Made once for all tests, which leave it as it is.
+    """
+    network = make(request.param)
     frames = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
-    groups, removed, _ = choose(network)
+    groups, removed, cost = choose(network)
+    trained = CostModel(network, groups, SIZE, parameters, "parameters", count_parameters(network))
+    macs = count_macs(network, SIZE)
     with torch.no_grad():
         dense = network(frames)
         with gated(network, removing(network, groups, removed)):
             masked = network(frames)
-        remove(network, SIZE, removed)
+        history = remove(network, SIZE, removed)
         pruned = network(frames)
-    assert not torch.allclose(dense, masked, atol=1e-3)
-    torch.testing.assert_close(pruned, masked, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("name", [*NETWORKS, *SMALL])
-def test_the_cost_model_counts_what_pytorch_counts(name):
-    network = make(name)
-    groups, removed, cost = choose(network)
-    assert cost.total(cost.full) == count_macs(network, SIZE)
-    trained = CostModel(network, groups, SIZE, parameters, "parameters", count_parameters(network))
-    remove(network, SIZE, removed)
     widths = {group: width - len(removed.get(group, [])) for group, width in cost.full.items()}
-    assert cost.total(widths) == count_macs(network, SIZE)
-    assert trained.total(widths) == count_parameters(network)
+    return SimpleNamespace(
+        name=request.param,
+        network=network,
+        history=history,
+        dense=dense,
+        masked=masked,
+        pruned=pruned,
+        cost=cost,
+        trained=trained,
+        macs=macs,
+        widths=widths,
+    )
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_checkpoint_replays_two_removals(name, tmp_path):
-    network = make(name)
-    factory, arguments = NETWORKS[name]
-    history = []
-    for share in (0.7, 0.6):
-        _, removed, _ = choose(network, share)
-        history += remove(network, SIZE, removed)
+@pytest.mark.parametrize("halved", [*NETWORKS, *SMALL], indirect=True)
+def test_pruned_output_equals_masked_dense_output(halved):
+    assert not torch.allclose(halved.dense, halved.masked, atol=1e-3)
+    torch.testing.assert_close(halved.pruned, halved.masked, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("halved", [*NETWORKS, *SMALL], indirect=True)
+def test_the_cost_model_counts_what_pytorch_counts(halved):
+    assert halved.cost.total(halved.cost.full) == halved.macs
+    assert halved.cost.total(halved.widths) == count_macs(halved.network, SIZE)
+    assert halved.trained.total(halved.widths) == count_parameters(halved.network)
+
+
+@pytest.mark.parametrize("halved", NETWORKS, indirect=True)
+def test_a_checkpoint_replays_two_removals(halved, tmp_path):
+    factory, arguments = NETWORKS[halved.name]
+    network = copy.deepcopy(halved.network)
+    _, removed, _ = choose(network, 0.8)
+    history = [*halved.history, *remove(network, SIZE, removed)]
     saved = Checkpoint(Network(factory=factory, arguments=arguments, size=SIZE), history, network)
     checkpoint.save(tmp_path / "pruned.pt", saved)
     loaded = checkpoint.load(tmp_path / "pruned.pt")
