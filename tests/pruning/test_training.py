@@ -111,12 +111,12 @@ def test_what_mucosa_shows_is_not_marked(parts, tmp_path):
     other = recoloured(training)
 
     def marked_with(share, steps):
-        student = trainer(tmp_path / str(share), epochs=12, mucosa=share, keep="last")
+        student = trainer(tmp_path / str(share), epochs=20, mucosa=share, keep="last")
         ticks = []
         done = student.run(
             training, validation, ignore, lambda *tick: ticks.append(tick), mucosa=other if share else None
         )
-        assert ticks == [(step, steps) for _ in range(12) for step in range(1, steps + 1)]
+        assert ticks == [(step, steps) for _ in range(20) for step in range(1, steps + 1)]
         assert frame_dice(done.network, SPEC, validation, 0.5).mean() > 0.7
         return marked(done, training)
 
