@@ -16,9 +16,8 @@ from pruning.gates import gated, removing
 from pruning.groups import Group
 from pruning.removal import remove
 
-TOLERANCE = (
-    1e-5  # of the largest logit: sums in another order differ by at most 6e-7 of it in the networks that were tried
-)
+# Of the largest logit: sums in another order differ by at most 6e-7 of it in the networks that were tried.
+TOLERANCE = 1e-5
 LEAST = 1e-2  # logits that are smaller count as this large
 
 

@@ -30,7 +30,7 @@ from pruning.recovery import recalibrate
 from pruning.removal import remove
 from pruning.runs import Run, require
 from pruning.signs import keep_both_signs
-from pruning.stations import draw, load_mucosa, load_training_part
+from pruning.stations.parts import draw, load_mucosa, load_training_part
 from pruning.training import Trainer, frame_dice
 
 

@@ -19,6 +19,7 @@ from pruning.data import read_training
 from pruning.errors import DatasetError, RecipeError, RunError
 from pruning.evaluate import FrameScores
 from pruning.runs import Run
+from pruning.stations import figures, learning
 from pruning.training import Epoch
 from tests.pruning.dataset import write_tiny
 
@@ -67,7 +68,7 @@ class Asked:
 def asked(monkeypatch):
     """What trainers of stations and comparisons were asked for."""
     calls = []
-    for module in (stations, study):
+    for module in (learning, study):
         monkeypatch.setattr(module, "Trainer", partial(Asked, calls))
     return calls
 
@@ -131,7 +132,7 @@ def test_a_training_gets_its_parts_its_seed_its_teacher_and_mucosa_of_the_traini
     monkeypatch.setattr(crops, "mucosa", lambda pairs, _size: [pair.stem for pair in pairs])
     other = fresh(begun, 1)
     for recipe in (begun.recipe.finetune, begun.recipe.polish):
-        stations.fit_network(begun, "finetune-1", other, recipe, begun.folder / "tuned.pt")
+        learning.fit_network(begun, "finetune-1", other, recipe, begun.folder / "tuned.pt")
     for call in asked:
         assert (call.training.stems, call.validation.stems, call.seed) == (training, validation, 3)
     tuned, polished = asked
@@ -231,14 +232,14 @@ def test_a_stage_sees_frames_of_its_own_size_and_layers_start_by_the_recipes_see
 def test_differences_are_pruned_minus_dense_frame_by_frame(begun, monkeypatch):
     dice = {"dense": np.array([0.5, 0.9]), "pruned": np.array([0.4, 0.8])}
     measured = {name: FrameScores(["a", "b"], values, values) for name, values in dice.items()}
-    monkeypatch.setattr(stations, "_measure", lambda _run, variant: ({}, measured[variant]))
+    monkeypatch.setattr(figures, "_measure", lambda _run, variant: ({}, measured[variant]))
     monkeypatch.setattr(latency, "in_turns", lambda *_: np.array([[20.0, 10.0], [40.0, 20.0]]))
     stations.evaluate(begun)
     metrics = json.loads(begun.metrics.read_text())
     assert metrics["difference"] == {"mean": -0.1, "low": -0.1, "high": -0.1}
     shown = metrics["latency"]
     assert (shown["dense_p50"], shown["pruned_p50"], shown["speed_up"]) == (30, 15, pytest.approx(2))
-    row = stations._row(
+    row = figures._row(
         "final", {"macs": 1, "parameters": 1, "frames": {"b": 0.8, "a": 0.4}}, {"frames": {"a": 0.5, "b": 0.9}}
     )
     assert row["difference"] == {"mean": -0.1, "low": -0.1, "high": -0.1}
