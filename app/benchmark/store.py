@@ -1,81 +1,22 @@
-"""Where results and raw samples are kept: one SQLite file in the data folder, or the same in memory.
-
-Each call opens the file anew, so that one that was put right is used again without a restart. A file that cannot be
-used is left as it is.
-"""
+"""Where results and raw samples are kept."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
+from app.benchmark.database import Database, transaction
 from app.benchmark.result import Kind, Phase, Ratio, Series, State, Status, Who, ratios
 from app.errors import ResultsUnavailable, UnknownBenchmark
 from app.latency import Estimate
 
-FILE = "benchmarks.sqlite"
-APPLICATION = 0x706F6C79  # "poly", by which SQLite and `file` tell whose database it is
-VERSION = 1
-PATIENCE = 2.0  # seconds to wait for another process's lock
 SAMPLE = np.dtype("<f4")  # seconds, to seven digits
-
-SCHEMA = (
-    """CREATE TABLE benchmark (
-        id TEXT PRIMARY KEY,
-        created TEXT NOT NULL,
-        state TEXT NOT NULL,
-        status TEXT NOT NULL
-    )""",
-    "CREATE INDEX benchmark_created ON benchmark (created)",
-    """CREATE TABLE subject (
-        benchmark TEXT NOT NULL REFERENCES benchmark (id) ON DELETE CASCADE,
-        model TEXT NOT NULL,
-        PRIMARY KEY (benchmark, model)
-    )""",
-    """CREATE TABLE series (
-        benchmark TEXT NOT NULL REFERENCES benchmark (id) ON DELETE CASCADE,
-        place INTEGER NOT NULL,
-        who TEXT NOT NULL,
-        phase TEXT NOT NULL,
-        concurrency INTEGER NOT NULL,
-        turns INTEGER NOT NULL,
-        seconds BLOB NOT NULL,
-        PRIMARY KEY (benchmark, place)
-    )""",
-    """CREATE TABLE ratio (
-        benchmark TEXT NOT NULL REFERENCES benchmark (id) ON DELETE CASCADE,
-        place INTEGER NOT NULL,
-        kind TEXT NOT NULL,
-        base TEXT NOT NULL,
-        other TEXT NOT NULL,
-        mean REAL NOT NULL,
-        low REAL NOT NULL,
-        high REAL NOT NULL,
-        conditions TEXT NOT NULL,
-        onnxruntime TEXT NOT NULL,
-        PRIMARY KEY (benchmark, place)
-    )""",
-)
-
-DAMAGED = "is damaged or no database: move it away, or put a copy in its place"
-CLOSED = "cannot be opened or written: make POLYPRUNE_DATA_DIR a folder that the service may write to"
-REMEDIES = {
-    sqlite3.SQLITE_BUSY: "is held by another process: give each service a data folder of its own, or try again",
-    sqlite3.SQLITE_CANTOPEN: CLOSED,
-    sqlite3.SQLITE_READONLY: CLOSED,
-    sqlite3.SQLITE_PERM: CLOSED,
-    sqlite3.SQLITE_FULL: "has no room left: free some on its disk",
-    sqlite3.SQLITE_NOTADB: DAMAGED,
-    sqlite3.SQLITE_CORRUPT: DAMAGED,
-}
 
 # Of `subject`: a version, or all versions of a name.
 IS_MODEL = "(model = :model OR substr(model, 1, instr(model, '/') - 1) = :model)"
@@ -130,19 +71,16 @@ class Store:
 
     def __init__(self, folder: Path | None, history: int) -> None:
         self.history = history
-        self._folder = folder
-        self._lock = Lock()
-        self._memory = _connect(":memory:") if folder is None else None
+        self._database = Database(folder)
 
     def check(self) -> None:
         """Raise ResultsUnavailable if the file cannot be used; make it where there is none."""
-        with self._open():
+        with self._database.open():
             pass
 
     def close(self) -> None:
         """Let go of what is kept in memory."""
-        if self._memory is not None:
-            self._memory.close()
+        self._database.close()
 
     def save(self, status: Status, series: Sequence[Series]) -> None:
         """Keep a benchmark that is over, whole or not at all.
@@ -150,7 +88,7 @@ class Store:
         Raises:
             ResultsUnavailable
         """
-        with self._open() as database, _transaction(database):
+        with self._database.open() as database, transaction(database):
             kept = (status.id, status.created, status.state, status.model_dump_json())
             database.execute("INSERT INTO benchmark VALUES (?, ?, ?, ?)", kept)
             database.executemany("INSERT INTO subject VALUES (?, ?)", [(status.id, model) for model in status.models])
@@ -167,7 +105,7 @@ class Store:
         Raises:
             UnknownBenchmark, ResultsUnavailable
         """
-        with self._open() as database:
+        with self._database.open() as database:
             row = database.execute("SELECT status FROM benchmark WHERE id = ?", (benchmark_id,)).fetchone()
         if row is None:
             raise self._unknown(benchmark_id)
@@ -184,7 +122,7 @@ class Store:
         Raises:
             ResultsUnavailable
         """
-        with self._open() as database:
+        with self._database.open() as database:
             columns = "who, phase, concurrency, turns, seconds"
             query = f"SELECT {columns} FROM series WHERE benchmark = ? ORDER BY place"  # noqa: S608
             return [_read_series(*row) for row in database.execute(query, (benchmark_id,))]
@@ -195,7 +133,7 @@ class Store:
         Raises:
             UnknownBenchmark, ResultsUnavailable
         """
-        with self._open() as database:
+        with self._database.open() as database:
             if not database.execute("DELETE FROM benchmark WHERE id = ?", (benchmark_id,)).rowcount:
                 raise self._unknown(benchmark_id)
 
@@ -210,7 +148,7 @@ class Store:
         """
         chosen = f"id IN (SELECT benchmark FROM subject WHERE {IS_MODEL})" if model else "1"  # noqa: S608
         values = {"model": model, "limit": limit, "offset": offset}
-        with self._open() as database:
+        with self._database.open() as database:
             (total,) = database.execute(f"SELECT count(*) FROM benchmark WHERE {chosen}", values).fetchone()  # noqa: S608
             query = (
                 f"SELECT id, created, state FROM benchmark WHERE {chosen} "  # noqa: S608
@@ -233,7 +171,7 @@ class Store:
             f"FROM ratio JOIN benchmark ON id = benchmark WHERE {chosen} ORDER BY created, benchmark.rowid, place"
         )
         found: dict[tuple[str, ...], Trend] = {}
-        with self._open() as database:
+        with self._database.open() as database:
             for *key, benchmark_id, created, version, mean, low, high in database.execute(query, {"model": model}):
                 trend = found.setdefault(tuple(key), _trend(*key))
                 ratio = Estimate(mean=mean, low=low, high=high)
@@ -244,82 +182,6 @@ class Store:
         return UnknownBenchmark(
             f"No benchmark {benchmark_id!r} is here: the newest {self.history} are kept, and GET /benchmark lists them."
         )
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """The database, ready for use by this thread alone.
-
-        Raises:
-            ResultsUnavailable: with what is wrong and what to do.
-        """
-        try:
-            with self._lock, self._connected() as database:
-                _prepare(database)
-                yield database
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
-            raise ResultsUnavailable(f"{FILE} {REMEDIES.get(code, f'cannot be used ({error})')}.") from error
-
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        if self._folder is None:
-            assert self._memory is not None  # noqa: S101  (made with the store; narrows the type)
-            yield self._memory
-            return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResultsUnavailable(f"{FILE} {CLOSED} ({error.strerror}).") from error
-        with closing(_connect(self._folder / FILE)) as database:
-            yield database
-
-
-def _connect(place: Path | str) -> sqlite3.Connection:
-    # Transactions are begun by hand (isolation_level), and a lock sees to one thread at a time.
-    return sqlite3.connect(place, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-
-
-def _prepare(database: sqlite3.Connection) -> None:
-    """Check whose file it is and of which version; give a new one its tables."""
-    database.execute("PRAGMA foreign_keys = ON")
-    if _stamp(database) == (0, 0) and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        _create(database)
-    application, version = _stamp(database)
-    if application != APPLICATION:
-        raise ResultsUnavailable(f"{FILE} is another program's database: set POLYPRUNE_DATA_DIR to another folder.")
-    if version != VERSION:
-        raise ResultsUnavailable(
-            f"{FILE} has tables of version {version}, and {VERSION} is expected: run the version of the service that "
-            "made it, or move it away."
-        )
-
-
-def _create(database: sqlite3.Connection) -> None:
-    with _transaction(database):
-        if _stamp(database) == (0, 0):  # else another process was quicker
-            for statement in SCHEMA:
-                database.execute(statement)
-            database.execute(f"PRAGMA application_id = {APPLICATION}")
-            database.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _stamp(database: sqlite3.Connection) -> tuple[int, int]:
-    """Whose file, and of which version; 0 and 0 for a new one."""
-    (application,) = database.execute("PRAGMA application_id").fetchone()
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    return application, version
-
-
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        if database.in_transaction:  # SQLite itself gives up some, on a full disk for one
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def _series_row(series: Series) -> tuple[str, str, int, int, bytes]:

@@ -11,8 +11,9 @@ import httpx
 import numpy as np
 import pytest
 
+from app.benchmark.database import FILE, VERSION
 from app.benchmark.result import Result, Series, Status, Who
-from app.benchmark.store import FILE, VERSION, Store
+from app.benchmark.store import Store
 from app.errors import ResultsUnavailable, UnknownBenchmark
 from tests.app.guarded import ADMIN, USER, guarded, key
 from tests.app.test_benchmark import URL, finish
@@ -204,7 +205,7 @@ def test_a_file_that_cannot_be_used_is_left_as_it_is(
 
 
 def test_a_file_that_is_locked_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.benchmark.store.PATIENCE", 0.01)
+    monkeypatch.setattr("app.benchmark.database.PATIENCE", 0.01)
     store = Store(tmp_path, history=2)
     store.save(status(1, "red/1"), [])
     with edited(tmp_path / FILE) as other:
