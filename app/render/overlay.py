@@ -49,8 +49,13 @@ def overlay(segmentation: Segmentation, style: Style, form: Format) -> bytes:
 
 def fill(picture: NDArray[np.uint8], mask: NDArray[np.uint8], colour: Colour, opacity: float) -> None:
     """Blend the colour into the marked pixels of a picture uint8 [H, W, 3], in place."""
-    tinted = cv2.addWeighted(picture, 1 - opacity, np.full_like(picture, colour), opacity, 0)
-    cv2.copyTo(tinted, mask, picture)
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
+        return
+    box = np.s_[top : top + height, left : left + width]
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 256, 1).repeat(3, axis=2)
+    blended = cv2.addWeighted(levels, 1 - opacity, np.full_like(levels, colour), opacity, 0)
+    cv2.copyTo(cv2.LUT(picture[box], blended), mask[box], picture[box])
 
 
 def outline(picture: NDArray[np.uint8], mask: NDArray[np.uint8], colour: Colour, width: int = 1) -> None:
