@@ -40,7 +40,7 @@ RUN, PUBLISH, _, _, SENSITIVITY, COMPARE, _ = (
 
 def pruning(*arguments, root):
     """The command line in a process of its own, as a user starts it in the folder `root`."""
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "PRUNING_ROOT": str(root)}
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "PRUNING_ROOT": str(root), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pruning", *arguments]
     subprocess.run(command, check=True, env=environment, cwd=root)
 
