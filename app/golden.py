@@ -45,13 +45,12 @@ def read_golden(folder: Path, spec: InputSpec) -> Golden:
     Raises:
         ModelRefused: with what was expected and what was found.
     """
-    size = (spec.height, spec.width)
     data = files.read(folder / "golden.npz", MAX_BYTES)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return Golden(
-                _array(archive, "frame", np.dtype(np.uint8), (*size, 3)),
-                _array(archive, "probability", np.dtype(np.float32), size),
+                _array(archive, "frame", np.dtype(np.uint8), (*spec.size, 3)),
+                _array(archive, "probability", np.dtype(np.float32), spec.size),
             )
     except UNREADABLE as error:
         raise ModelRefused(f"golden.npz is not readable: {error}") from error

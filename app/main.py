@@ -68,6 +68,21 @@ QUEUE_PER_WORKER = 4
 # (4 clients, 2 cores, a network of 10 ms), two more 1.09.
 SPARE_WORKERS = 1
 
+# Tried in this order: first what is asked for most.
+ROUTES = (
+    segment,
+    batch,
+    compare,
+    stream,
+    kserve,
+    kserve_repository,
+    models,
+    benchmark,
+    health,
+    web,
+    reference,
+)
+
 # Where OpenTelemetry sends traces; with neither set, none are made.
 COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -107,20 +122,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry=NO_TELEMETRY,
     )
     problems.install(app)
-    # Routes are tried in this order: first what is asked for most.
-    for module in (
-        segment,
-        batch,
-        compare,
-        stream,
-        kserve,
-        kserve_repository,
-        models,
-        benchmark,
-        health,
-        web,
-        reference,
-    ):
+    for module in ROUTES:
         app.include_router(module.router)
     documentation.install(app)
     return app

@@ -35,6 +35,11 @@ class InputSpec(Strict):
         "stretch: so is the whole frame"
     )
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
 
 class Interval(Strict):
     """A mean over frames and its 95% bootstrap interval."""

@@ -147,8 +147,7 @@ def _open(
     """Batches on a device, and where they were asked for; else a session for each case."""
     on_request = options.delay_ms is not None and preference not in openvino.ARITHMETIC
     if on_request or wanted_providers(preference) != [CPU]:
-        size = (spec.height, spec.width)
-        one = partial(Bound, graph, size=size, threads=threads, preference=preference, options=options)
+        one = partial(Bound, graph, size=spec.size, threads=threads, preference=preference, options=options)
         batcher = Batcher(one, options)
         if on_request or batcher.provider != CPU:
             return batcher
@@ -157,8 +156,8 @@ def _open(
 
 def check_ports(engine: Engines | Batcher, spec: InputSpec) -> None:
     """The graph's one input and one output are as docs/design.md has them, with a batch size left open."""
-    frames = Port("frames", "tensor(uint8)", ("N", spec.height, spec.width, 3))
-    probability = Port("probability", "tensor(float)", ("N", spec.height, spec.width))
+    frames = Port("frames", "tensor(uint8)", ("N", *spec.size, 3))
+    probability = Port("probability", "tensor(float)", ("N", *spec.size))
     if not _matches(engine.inputs, frames):
         raise ModelRefused(f"the graph takes {engine.inputs}, and the contract says {frames}: export it again.")
     if not _matches(engine.outputs, probability):

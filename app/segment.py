@@ -49,7 +49,7 @@ def segment(
         FrameError: the frame cannot be used.
         BadParameter: the file has no frame of this number.
     """
-    at_least = model.manifest.input.height, model.manifest.input.width
+    at_least = model.manifest.input.size
     pictures = decoding.decode(
         data, max_pixels=max_pixels, at_least=at_least, number=number, every=every, max_frames=max_frames
     )

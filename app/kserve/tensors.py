@@ -175,7 +175,7 @@ def _input(inputs: list[InputTensor]) -> InputTensor:
 
 
 def _check_shape(tensor: InputTensor, spec: InputSpec, max_batch: int) -> None:
-    size = [spec.height, spec.width, 3]
+    size = [*spec.size, 3]
     if tensor.shape[1:] != size or not 1 <= tensor.shape[0] <= max_batch:
         wanted = ", ".join(map(str, size))
         _refuse(
@@ -197,7 +197,7 @@ def _frames(tensor: InputTensor, rest: memoryview) -> NDArray[np.uint8]:
 
 
 def _one_frame(body: bytes, spec: InputSpec) -> NDArray[np.uint8]:
-    shape = [1, spec.height, spec.width, 3]
+    shape = [1, *spec.size, 3]
     if len(body) != math.prod(shape):
         _refuse(f"A body without JSON is one frame, {shape}: expected {math.prod(shape)} bytes, got {len(body)}.")
     return np.frombuffer(body, np.uint8).reshape(shape)

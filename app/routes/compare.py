@@ -114,13 +114,13 @@ def _work(data: bytes, dense: Model, pruned: Model, query: CompareQuery, clock: 
     clock.mark("queue")
     most = services.settings.max_pixels
     with clock.stage("decode"):
-        sizes = dict.fromkeys((_size(dense), _size(pruned)))
+        sizes = {model.manifest.input.size for model in (dense, pruned)}
         frames = {size: decode_first(data, max_pixels=most, at_least=size) for size in sizes}
     own = (Clock(), Clock())
     with clock.stage("dense"):
-        of_dense = segment_frame(frames[_size(dense)], dense, own[0], marking=query)
+        of_dense = segment_frame(frames[dense.manifest.input.size], dense, own[0], marking=query)
     with clock.stage("pruned"):
-        of_pruned = segment_frame(frames[_size(pruned)], pruned, own[1], marking=query)
+        of_pruned = segment_frame(frames[pruned.manifest.input.size], pruned, own[1], marking=query)
     for model, timed in zip((dense, pruned), own, strict=True):
         services.metrics.frame_done(model.id, "compare", timed)
     if query.output == "picture":
@@ -131,8 +131,3 @@ def _work(data: bytes, dense: Model, pruned: Model, query: CompareQuery, clock: 
     with clock.stage("render"):
         reports = (render.report(of_dense, dense, own[0]), render.report(of_pruned, pruned, own[1]))
         return render.pair_report(Pair(of_dense, of_pruned), *reports, clock).model_dump_json().encode()
-
-
-def _size(model: Model) -> tuple[int, int]:
-    """Height and width that its network needs."""
-    return model.manifest.input.height, model.manifest.input.width

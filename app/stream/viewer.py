@@ -125,11 +125,10 @@ class Viewer:
         return Outcome(frame.width, frame.height, found, payload)
 
     def _decode(self, data: bytes, clock: Clock) -> Frame:
-        spec = self.model.manifest.input
         with clock.stage("decode"):
             if raw.is_raw(data):
                 return raw.decode(data, max_pixels=self._max_pixels)
-            return decode_first(data, max_pixels=self._max_pixels, at_least=(spec.height, spec.width))
+            return decode_first(data, max_pixels=self._max_pixels, at_least=self.model.manifest.input.size)
 
     def _look_at(self, size: tuple[int, int]) -> None:
         if size != self._size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -68,6 +69,23 @@ def ask(service: httpx.Client, **query: object) -> httpx.Response:
     return service.post(
         "/v1/segment", params=query, content=SAMPLE.read_bytes(), headers={"Content-Type": "image/jpeg"}
     )
+
+
+def check_not_overtaken(page: Page, answer: str, ask: Callable[[], None]) -> None:
+    """A file that is opened while the answer that `ask` waits for is held stays when it comes."""
+    held: list[Route] = []
+    page.route(answer, lambda route: held.append(route))  # noqa: PLW0108  (marked by its caller)
+    ask()
+    while not held:
+        page.wait_for_timeout(20)
+    newer = synthetic.encode(synthetic.decode(SAMPLE.read_bytes())[:, :600])
+    page.set_input_files("#file", {"name": "b.png", "mimeType": "image/png", "buffer": newer})
+    page.locator("#agreement", has_text="Dice").wait_for()
+    with page.expect_response(answer):
+        held[0].continue_()
+    page.wait_for_timeout(500)
+    assert "b.png, 600 × 512" in page.inner_text("#frame-note")
+    assert picture(page).shape == (512, 600, 4)
 
 
 def test_the_sample_frame_is_the_one_its_program_draws() -> None:
@@ -226,22 +244,9 @@ def test_a_frame_that_browsers_do_not_show_comes_from_the_service(page: Page) ->
 
 
 def test_a_frame_that_takes_longer_to_open_does_not_overtake_a_newer_one(page: Page) -> None:
-    pixels = synthetic.decode(SAMPLE.read_bytes())
-    held: list[Route] = []
-    page.route("**/v1/segment?output=overlay*", lambda route: held.append(route))  # noqa: PLW0108  (marked by its caller)
-    page.set_input_files(
-        "#file", {"name": "a.tif", "mimeType": "image/tiff", "buffer": synthetic.encode(pixels, "TIFF")}
-    )
-    while not held:
-        page.wait_for_timeout(20)
-    newer = synthetic.encode(pixels[:, :600])
-    page.set_input_files("#file", {"name": "b.png", "mimeType": "image/png", "buffer": newer})
-    page.locator("#agreement", has_text="Dice").wait_for()
-    with page.expect_response("**/v1/segment?output=overlay*"):
-        held[0].continue_()
-    page.wait_for_timeout(500)
-    assert "b.png, 600 × 512" in page.inner_text("#frame-note")
-    assert picture(page).shape == (512, 600, 4)
+    tiff = synthetic.encode(synthetic.decode(SAMPLE.read_bytes()), "TIFF")
+    slow = {"name": "a.tif", "mimeType": "image/tiff", "buffer": tiff}
+    check_not_overtaken(page, "**/v1/segment?output=overlay*", lambda: page.set_input_files("#file", slow))
 
 
 def test_a_mask_does_not_stay_under_a_peak_that_was_never_asked_for(sample_page: Page) -> None:
@@ -300,18 +305,7 @@ def test_another_network_answers_after_it_was_picked(sample_page: Page) -> None:
 
 
 def test_a_sample_frame_that_comes_late_does_not_overtake_a_file(page: Page) -> None:
-    held: list[Route] = []
-    page.route("**/web/sample.jpg", lambda route: held.append(route))  # noqa: PLW0108  (marked by its caller)
-    page.get_by_role("button", name="Sample frame").click()
-    while not held:
-        page.wait_for_timeout(20)
-    newer = synthetic.encode(synthetic.decode(SAMPLE.read_bytes())[:, :600])
-    page.set_input_files("#file", {"name": "b.png", "mimeType": "image/png", "buffer": newer})
-    page.locator("#agreement", has_text="Dice").wait_for()
-    with page.expect_response("**/web/sample.jpg"):
-        held[0].continue_()
-    page.wait_for_timeout(500)
-    assert "b.png, 600 × 512" in page.inner_text("#frame-note")
+    check_not_overtaken(page, "**/web/sample.jpg", page.get_by_role("button", name="Sample frame").click)
 
 
 def test_a_sample_frame_that_does_not_come_is_said_in_words(page: Page) -> None:
